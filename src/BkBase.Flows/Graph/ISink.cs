@@ -1,0 +1,56 @@
+using Akka;
+using Akka.Streams.Dsl;
+using BkBase.Flows.Records;
+
+namespace BkBase.Flows.Graph;
+
+/// <summary>Where rows go. A blueprint: opens nothing until the stream runs.</summary>
+public interface ISink
+{
+    /// <summary>
+    /// Takes the elements of one edge and emits, per partition in rising order, what is now durable. On completion of
+    /// its input it flushes, confirms the rest and completes. Emits a confirmation for batches without rows as well,
+    /// but never before the rows that came ahead of them in the same partition.
+    /// </summary>
+    Flow<StreamElement, Confirmation, NotUsed> Create(SinkContext context);
+}
+
+/// <summary>Everything of a source partition up to and including the offset is durable here.</summary>
+public readonly record struct Confirmation(string Source, int Partition, long Offset);
+
+/// <summary>What a sink needs of its flow.</summary>
+/// <param name="Flow">Name of the flow.</param>
+/// <param name="Revision">Content hash of the flow's text, short.</param>
+/// <param name="From">The node or source (or <c>node.port</c>) whose rows come in.</param>
+/// <param name="Schema">Schema of the rows.</param>
+/// <param name="Limits">Bounds of the flow.</param>
+/// <param name="Time">The clock.</param>
+public sealed record SinkContext(string Flow, string Revision, string From, Schema Schema, FlowLimits Limits, TimeProvider Time);
+
+/// <summary>Named bounds of a flow, with their defaults.</summary>
+public sealed record FlowLimits
+{
+    /// <summary>Rows of one block at most.</summary>
+    public int BlockRows { get; init; } = 100_000;
+
+    /// <summary>Blocks sent or waiting and not yet confirmed, per table, before the source is held back.</summary>
+    public int Pending { get; init; } = 4;
+
+    /// <summary>Longest wait before an incomplete block is flushed.</summary>
+    public TimeSpan Flush { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>Bytes of state per flow.</summary>
+    public long State { get; init; } = 512L << 20;
+
+    /// <summary>Keys per stateful node.</summary>
+    public long Keys { get; init; } = 1_000_000;
+
+    /// <summary>Bytes of the string dictionary before it is swapped.</summary>
+    public long Dictionary { get; init; } = StringDictionary.BytesMaxDefault;
+
+    /// <summary>How far event time may lie after a record's append time before the row is rejected.</summary>
+    public TimeSpan Future { get; init; } = TimeSpan.FromHours(1);
+
+    /// <summary>Bytes of one record at most.</summary>
+    public long Record { get; init; } = 8L << 20;
+}

@@ -1,0 +1,116 @@
+namespace BkBase.Flows.Records;
+
+/// <summary>
+/// Builds record batches row by row without objects per row: typed appends to growing columns, a row is kept by
+/// <see cref="CommitRow"/> or forgotten by <see cref="RollbackRow"/>. Buffers are reused from batch to batch, and so are
+/// the dictionaries until they are full. One thread at a time.
+/// </summary>
+public sealed class BatchBuilder
+{
+    private readonly ColumnBuilder[] _columns;
+    private int[] _origins = new int[1024];
+    private int _count;
+    private int _origin;
+
+    public BatchBuilder(Schema schema, long dictionaryBytesMax = StringDictionary.BytesMaxDefault)
+    {
+        Schema = schema;
+        DictionaryBytesMax = dictionaryBytesMax;
+        Strings = new StringDictionary(dictionaryBytesMax);
+        Maps = new MapDictionary(Strings);
+        _columns = [.. schema.Fields.Select(f => new ColumnBuilder(f))];
+    }
+
+    public Schema Schema { get; }
+
+    public long DictionaryBytesMax { get; }
+
+    /// <summary>Dictionary of the string columns of the batch being built.</summary>
+    public StringDictionary Strings { get; private set; }
+
+    /// <summary>Dictionary of the map columns of the batch being built.</summary>
+    public MapDictionary Maps { get; private set; }
+
+    /// <summary>Rises when the dictionaries are swapped: ids and caches of an older generation are void.</summary>
+    public int Generation { get; private set; }
+
+    /// <summary>Rows committed so far.</summary>
+    public int Count => _count;
+
+    /// <summary>Sets the record (offset minus the batch's first offset) that the next rows come from.</summary>
+    public void BeginRecord(int origin) => _origin = origin;
+
+    public void SetBool(int column, bool value) => _columns[column].Set(value, _count);
+
+    public void SetInt32(int column, int value) => _columns[column].Set(value, _count);
+
+    /// <summary>int64 and datetime (Unix milliseconds) columns.</summary>
+    public void SetInt64(int column, long value) => _columns[column].Set(value, _count);
+
+    public void SetFloat64(int column, double value) => _columns[column].Set(value, _count);
+
+    /// <summary>A string column by an id of <see cref="Strings"/>.</summary>
+    public void SetString(int column, int id) => _columns[column].Set(id, _count);
+
+    /// <summary>A string column by bytes, interned here.</summary>
+    public void SetString(int column, ReadOnlySpan<byte> utf8) => _columns[column].Set(Strings.Intern(utf8), _count);
+
+    /// <summary>A map column by an id of <see cref="Maps"/>.</summary>
+    public void SetMap(int column, int id) => _columns[column].Set(id, _count);
+
+    /// <summary>A text or json column.</summary>
+    public void SetText(int column, ReadOnlySpan<byte> utf8) => _columns[column].Set(utf8, _count);
+
+    /// <summary>Keeps the row. Columns not set are null where nullable, else the type's default ('' , 0, empty map).</summary>
+    public void CommitRow()
+    {
+        foreach (var column in _columns)
+        {
+            column.Complete(_count);
+        }
+
+        if (_count == _origins.Length)
+        {
+            Array.Resize(ref _origins, _count * 2);
+        }
+
+        _origins[_count++] = _origin;
+    }
+
+    /// <summary>Forgets what was set since the last <see cref="CommitRow"/>.</summary>
+    public void RollbackRow()
+    {
+        foreach (var column in _columns)
+        {
+            column.Truncate(_count);
+        }
+    }
+
+    /// <summary>Forgets all rows from <paramref name="count"/> on: a record that turned out bad takes its rows along.</summary>
+    public void RollbackTo(int count)
+    {
+        _count = count;
+        RollbackRow();
+    }
+
+    /// <summary>The batch of all committed rows; the builder is empty afterwards.</summary>
+    public RecordBatch Build(Lineage lineage)
+    {
+        var columns = new Column[_columns.Length];
+        for (var i = 0; i < columns.Length; i++)
+        {
+            columns[i] = _columns[i].Build(_count, Strings, Maps);
+        }
+
+        var batch = new RecordBatch(Schema, columns, _count, lineage, _origins.AsSpan(0, _count).ToArray());
+        _count = 0;
+        if (Strings.IsFull)
+        {
+            Strings = new StringDictionary(DictionaryBytesMax);
+            Maps = new MapDictionary(Strings);
+            Generation++;
+        }
+
+        return batch;
+    }
+}

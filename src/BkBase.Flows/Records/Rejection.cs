@@ -1,0 +1,46 @@
+using System.Collections.Frozen;
+
+namespace BkBase.Flows.Records;
+
+/// <summary>Why a record or row was refused: stable codes for tables, metrics and tests.</summary>
+public static class RejectReason
+{
+    public const string NotJson = "not_json";
+    public const string TooDeep = "too_deep";
+    public const string TooLarge = "too_large";
+    public const string WrongType = "wrong_type";
+    public const string MissingField = "missing_field";
+    public const string NotFinite = "not_finite";
+    public const string BadTime = "bad_time";
+    public const string FutureTime = "future_time";
+    public const string NoMatch = "no_match";
+    public const string Timeout = "timeout";
+    public const string BadEncoding = "bad_encoding";
+    public const string Unsupported = "unsupported";
+    public const string RefusedByStore = "refused_by_store";
+
+    /// <summary>All codes.</summary>
+    public static FrozenSet<string> All { get; } = new[]
+    {
+        NotJson, TooDeep, TooLarge, WrongType, MissingField, NotFinite, BadTime, FutureTime, NoMatch, Timeout, BadEncoding, Unsupported, RefusedByStore,
+    }.ToFrozenSet(StringComparer.Ordinal);
+}
+
+/// <summary>
+/// One refused record or item: data, not an exception. Becomes a row of <c>bkbase.dead_letters</c>.
+/// </summary>
+/// <param name="Reason">A code of <see cref="RejectReason"/>.</param>
+/// <param name="Path">Where in the record, as a JSON path or column name; '' for the whole record.</param>
+/// <param name="Message">What is wrong and what would be right, for people.</param>
+/// <param name="Offset">Offset of the record in its partition.</param>
+/// <param name="EventTime">Unix milliseconds; 0 when unknown.</param>
+/// <param name="Sample">The raw bytes, cut to <see cref="SampleBytesMax"/>.</param>
+public sealed record Rejection(string Reason, string Path, string Message, long Offset, long EventTime, ReadOnlyMemory<byte> Sample)
+{
+    /// <summary>Bound of a sample in bytes.</summary>
+    public const int SampleBytesMax = 4096;
+
+    /// <summary>A rejection with the sample copied and cut.</summary>
+    public static Rejection Create(string reason, string path, string message, long offset, long eventTime, ReadOnlySpan<byte> raw) =>
+        new(reason, path, message, offset, eventTime, raw[..Math.Min(raw.Length, SampleBytesMax)].ToArray());
+}
