@@ -25,7 +25,11 @@ public readonly record struct Confirmation(string Source, int Partition, long Of
 /// <param name="Schema">Schema of the rows.</param>
 /// <param name="Limits">Bounds of the flow.</param>
 /// <param name="Time">The clock.</param>
-public sealed record SinkContext(string Flow, string Revision, string From, Schema Schema, FlowLimits Limits, TimeProvider Time);
+public sealed record SinkContext(string Flow, string Revision, string From, Schema Schema, FlowLimits Limits, TimeProvider Time)
+{
+    /// <summary>Owner of the flow: result tables are named {biz}_{table}.</summary>
+    public int Biz { get; init; }
+}
 
 /// <summary>Named bounds of a flow, with their defaults.</summary>
 public sealed record FlowLimits

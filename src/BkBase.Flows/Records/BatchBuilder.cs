@@ -93,6 +93,47 @@ public sealed class BatchBuilder
         RollbackRow();
     }
 
+    /// <summary>
+    /// Of the rows from <paramref name="firstRow"/> on, drops those whose event time is after <paramref name="bound"/>.
+    /// Returns how many were dropped and the first of their times.
+    /// </summary>
+    public int DropAfter(int firstRow, long bound, out long firstDropped)
+    {
+        firstDropped = 0;
+        var times = _columns[0].Longs;
+        var from = firstRow;
+        while (from < _count && times[from] <= bound)
+        {
+            from++;
+        }
+
+        if (from == _count)
+        {
+            return 0;
+        }
+
+        firstDropped = times[from];
+        var kept = from;
+        for (var row = from; row < _count; row++)
+        {
+            if (times[row] > bound)
+            {
+                continue;
+            }
+
+            foreach (var column in _columns)
+            {
+                column.Move(row, kept);
+            }
+
+            _origins[kept++] = _origins[row];
+        }
+
+        var dropped = _count - kept;
+        RollbackTo(kept);
+        return dropped;
+    }
+
     /// <summary>The batch of all committed rows; the builder is empty afterwards.</summary>
     public RecordBatch Build(Lineage lineage)
     {

@@ -90,6 +90,40 @@ internal sealed class ColumnBuilder
         }
     }
 
+    /// <summary>Event times, of the time column.</summary>
+    public ReadOnlySpan<long> Longs => _longs;
+
+    /// <summary>Copies a row over an earlier one. The rows between are given up.</summary>
+    public void Move(int from, int to)
+    {
+        switch (_field.Type)
+        {
+            case ColumnType.Bool: _bools[to] = _bools[from]; break;
+            case ColumnType.Int64 or ColumnType.DateTime: _longs[to] = _longs[from]; break;
+            case ColumnType.Float64: _doubles[to] = _doubles[from]; break;
+            case ColumnType.Text or ColumnType.Json: MoveText(from, to); break;
+            default: _ints[to] = _ints[from]; break;
+        }
+
+        if (_field.Nullable)
+        {
+            var present = (_validity[from >> 6] & (1UL << (from & 63))) != 0;
+            var was = (_validity[to >> 6] & (1UL << (to & 63))) != 0;
+            _nulls += (was ? 1 : 0) - (present ? 1 : 0);
+            _validity[to >> 6] = present ? _validity[to >> 6] | (1UL << (to & 63)) : _validity[to >> 6] & ~(1UL << (to & 63));
+        }
+    }
+
+    private void MoveText(int from, int to)
+    {
+        // Rows move towards the front only, so the target starts at or before the source and the copy may overlap forwards.
+        var start = _ints[from - 1];
+        var length = _ints[from] - start;
+        var target = to == 0 ? 0 : _ints[to - 1];
+        _data.AsSpan(start, length).CopyTo(_data.AsSpan(target));
+        _ints[to] = target + length;
+    }
+
     public Column Build(int rows, StringDictionary strings, MapDictionary maps)
     {
         var validity = _nulls == 0 ? null : _validity.AsSpan(0, (rows + 63) >> 6).ToArray();

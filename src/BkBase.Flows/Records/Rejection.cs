@@ -44,3 +44,11 @@ public sealed record Rejection(string Reason, string Path, string Message, long 
     public static Rejection Create(string reason, string path, string message, long offset, long eventTime, ReadOnlySpan<byte> raw) =>
         new(reason, path, message, offset, eventTime, raw[..Math.Min(raw.Length, SampleBytesMax)].ToArray());
 }
+
+/// <summary>The refusals that one input batch left at one node: none more often than not, but always with its lineage.</summary>
+public sealed class RejectionBatch(Lineage lineage, IReadOnlyList<Rejection> rejections) : StreamElement
+{
+    public Lineage Lineage { get; } = lineage;
+
+    public IReadOnlyList<Rejection> Rejections { get; } = rejections;
+}

@@ -1,0 +1,112 @@
+using YamlDotNet.Core;
+using YamlDotNet.Core.Events;
+using YamlDotNet.RepresentationModel;
+
+namespace BkBase.Flows.Definition;
+
+/// <summary>YAML text to its root mapping, with every failure as a finding.</summary>
+internal static class YamlFile
+{
+    private const int DepthMax = 64;
+
+    /// <summary>The root mapping, or null after an error.</summary>
+    public static YamlMappingNode? Root(string text, int bytesMax, DiagnosticBag diagnostics)
+    {
+        if (text.Length > bytesMax)
+        {
+            diagnostics.Error(new Position(1, 1), DiagnosticCodes.TooLarge, $"the file has {text.Length} characters; at most {bytesMax} are read");
+            return null;
+        }
+
+        if (!IsWellFormed(text, diagnostics))
+        {
+            return null;
+        }
+
+        var stream = new YamlStream();
+        try
+        {
+            stream.Load(new StringReader(text));
+        }
+        catch (YamlException e)
+        {
+            Report(e, diagnostics);
+            return null;
+        }
+        catch (Exception e) when (e is InvalidOperationException or ArgumentException)
+        {
+            // YamlDotNet throws these without a position for some broken input (bad anchors, bad tags).
+            diagnostics.Error(new Position(1, 1), DiagnosticCodes.Syntax, e.Message);
+            return null;
+        }
+
+        if (stream.Documents.Count != 1)
+        {
+            diagnostics.Error(new Position(1, 1), DiagnosticCodes.Syntax, stream.Documents.Count == 0 ? "the file is empty" : "the file holds several documents; write one per file");
+            return null;
+        }
+
+        if (stream.Documents[0].RootNode is YamlMappingNode root)
+        {
+            return root;
+        }
+
+        diagnostics.Error(Section.At(stream.Documents[0].RootNode), DiagnosticCodes.WrongShape, "the file is a mapping that starts with a key such as 'flow:'");
+        return null;
+    }
+
+    // The parser is iterative, the loader recursive: depth is bounded here, before anything recurses.
+    private static bool IsWellFormed(string text, DiagnosticBag diagnostics)
+    {
+        var parser = new Parser(new StringReader(text));
+        try
+        {
+            var depth = 0;
+            while (parser.MoveNext())
+            {
+                switch (parser.Current)
+                {
+                    case MappingStart or SequenceStart when ++depth > DepthMax:
+                        diagnostics.Error(At(parser.Current.Start), DiagnosticCodes.Syntax, $"nested deeper than {DepthMax}");
+                        return false;
+                    case MappingEnd or SequenceEnd:
+                        depth--;
+                        break;
+                    case AnchorAlias:
+                        diagnostics.Error(At(parser.Current.Start), DiagnosticCodes.Syntax, "aliases are not used in flow files; write the value out");
+                        return false;
+                }
+            }
+
+            return true;
+        }
+        catch (YamlException e)
+        {
+            Report(e, diagnostics);
+        }
+        catch (Exception e) when (e is InvalidOperationException or ArgumentException)
+        {
+            diagnostics.Error(parser.Current is { } current ? At(current.End) : new Position(1, 1), DiagnosticCodes.Syntax, e.Message);
+        }
+
+        if (text.Contains('\t'))
+        {
+            var lines = text.Split('\n');
+            var line = Array.FindIndex(lines, l => l.TrimStart(' ').StartsWith('\t'));
+            if (line >= 0)
+            {
+                diagnostics.Error(new Position(line + 1, lines[line].IndexOf('\t') + 1), DiagnosticCodes.Syntax, "a tab in the indentation; YAML is indented with spaces");
+            }
+        }
+
+        return false;
+    }
+
+    private static void Report(YamlException e, DiagnosticBag diagnostics)
+    {
+        var duplicate = e.Message.Contains("uplicate key", StringComparison.Ordinal);
+        diagnostics.Error(At(e.Start), duplicate ? DiagnosticCodes.DuplicateKey : DiagnosticCodes.Syntax, e.InnerException?.Message ?? e.Message);
+    }
+
+    private static Position At(Mark mark) => new(Math.Max(1, (int)mark.Line), Math.Max(1, (int)mark.Column));
+}

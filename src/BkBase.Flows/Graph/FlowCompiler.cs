@@ -1,0 +1,179 @@
+using System.Collections.Immutable;
+using Akka;
+using Akka.Streams;
+using Akka.Streams.Dsl;
+using BkBase.Flows.Definition;
+using BkBase.Flows.Records;
+
+namespace BkBase.Flows.Graph;
+
+/// <summary>What a flow needs of the process that runs it.</summary>
+/// <param name="Time">The clock.</param>
+/// <param name="DeadLetters">Takes the <see cref="RejectionBatch"/>es of every node.</param>
+public sealed record FlowEnvironment(TimeProvider Time, ISink DeadLetters)
+{
+    /// <summary>Takes the place of a source by name: <c>run --input</c> and flow tests.</summary>
+    public IReadOnlyDictionary<string, ISource> Sources { get; init; } = ImmutableDictionary<string, ISource>.Empty;
+
+    /// <summary>Takes the place of the sinks that the flow names: flow tests.</summary>
+    public Func<SinkDefinition, ISink>? Sinks { get; init; }
+
+    /// <summary>Further readers of nodes' outputs, by name (<c>node</c> or <c>node.port</c>): flow tests and taps.</summary>
+    public IReadOnlyList<(string From, ISink Sink)> Taps { get; init; } = [];
+}
+
+/// <summary>
+/// A checked flow to a running Akka.Streams graph: sources, ETL, one stage per node, broadcasts where a node has
+/// several readers, and the commit tail. Added here once, for every flow.
+/// </summary>
+public static class FlowCompiler
+{
+    /// <summary>Builds and starts the flow.</summary>
+    public static FlowHandle Run(FlowDefinition flow, FlowEnvironment environment, IMaterializer materializer)
+    {
+        var handle = new FlowHandle(flow);
+        var graph = RunnableGraph.FromGraph(GraphDsl.Create(builder =>
+        {
+            new Wiring(flow, environment, handle, builder).Wire();
+            return ClosedShape.Instance;
+        }));
+        graph.Run(materializer);
+        handle.Started();
+        return handle;
+    }
+
+    private sealed class Wiring(FlowDefinition flow, FlowEnvironment environment, FlowHandle handle, GraphDsl.Builder<NotUsed> builder)
+    {
+        private readonly Dictionary<string, Outlet<StreamElement>> _outlets = new(StringComparer.Ordinal);
+        private readonly Dictionary<string, List<Inlet<StreamElement>>> _readers = new(StringComparer.Ordinal);
+        private readonly Dictionary<string, IReadOnlyList<string>> _sourcesOf = new(StringComparer.Ordinal);
+
+        public void Wire()
+        {
+            foreach (var source in flow.Sources)
+            {
+                WireSource(source);
+            }
+
+            foreach (var node in flow.Nodes)
+            {
+                WireNode(node);
+            }
+
+            foreach (var sink in flow.Sinks)
+            {
+                WireSink(sink.From, environment.Sinks?.Invoke(sink) ?? sink.Settings.Create(), sink.Schema);
+            }
+
+            foreach (var (from, sink) in environment.Taps)
+            {
+                WireSink(from, sink, SchemaOf(from));
+            }
+
+            foreach (var (name, outlet) in _outlets)
+            {
+                Connect(outlet, _readers.GetValueOrDefault(name) ?? []);
+            }
+        }
+
+        private Schema SchemaOf(string from)
+        {
+            var name = from.Split('.')[0];
+            return flow.Nodes.FirstOrDefault(n => n.Name == name)?.Schema ?? flow.Sources.First(s => s.Name == name).Etl.Schema;
+        }
+
+        private void WireSource(SourceDefinition definition)
+        {
+            var bounded = environment.Sources.ContainsKey(definition.Name) || definition.Settings.IsBounded;
+            var source = environment.Sources.GetValueOrDefault(definition.Name) ?? definition.Settings.Create();
+            var start = definition.Start ?? new StartPosition(definition.Type == "kafka" ? StartKind.Tail : StartKind.Head);
+            var records = source.Create(new SourceContext(flow.Name, definition.Name, start, environment.Time))
+                .MapMaterializedValue(control =>
+                {
+                    handle.Attach(definition.Name, control);
+                    return NotUsed.Instance;
+                });
+            var counters = handle.Count(definition.Name, definition.EtlType);
+            var etl = builder.Add(new EtlStage(definition.Name, definition.Etl.Create(), flow.Limits, bounded, counters));
+            builder.From(builder.Add(records)).To(etl.In);
+            _outlets[definition.Name] = etl.Out0;
+            _sourcesOf[definition.Name] = [definition.Name];
+            WireDeadLetters(definition.Name, etl.Out1);
+        }
+
+        private void WireNode(NodeDefinition node)
+        {
+            var counters = handle.Count(node.Name, node.Type);
+            var stage = new OperatorStage(node.Name, node.From.Count, node.Settings.Ports, node.Settings.Create(node.Inputs), counters);
+            builder.Add(stage);
+            for (var i = 0; i < node.From.Count; i++)
+            {
+                Read(node.From[i], stage.Input(i));
+            }
+
+            _outlets[node.Name] = stage.Port("");
+            foreach (var port in node.Settings.Ports)
+            {
+                _outlets[$"{node.Name}.{port}"] = stage.Port(port);
+            }
+
+            _sourcesOf[node.Name] = [.. node.From.SelectMany(f => _sourcesOf[f.Split('.')[0]]).Distinct(StringComparer.Ordinal)];
+            WireDeadLetters(node.Name, stage.Rejections);
+        }
+
+        private void WireSink(string from, ISink sink, Schema schema)
+        {
+            var inlet = Tail(from, sink, schema);
+            Read(from, inlet);
+        }
+
+        private void WireDeadLetters(string from, Outlet<StreamElement> rejections) =>
+            builder.From(rejections).To(Tail(from, environment.DeadLetters, SchemaOf(from)));
+
+        private Inlet<StreamElement> Tail(string from, ISink sink, Schema schema)
+        {
+            var edge = handle.Edge(_sourcesOf[from.Split('.')[0]]);
+            var context = new SinkContext(flow.Name, flow.Revision, from, schema, flow.Limits, environment.Time) { Biz = flow.Biz };
+            var tail = sink.Create(context)
+                .ToMaterialized(Sink.ForEach<Confirmation>(c => handle.Confirm(edge, c)), Keep.Right)
+                .MapMaterializedValue(done =>
+                {
+                    handle.Attach(done);
+                    return NotUsed.Instance;
+                });
+            return builder.Add(tail).Inlet;
+        }
+
+        private void Read(string from, Inlet<StreamElement> inlet)
+        {
+            if (!_readers.TryGetValue(from, out var readers))
+            {
+                _readers[from] = readers = [];
+            }
+
+            readers.Add(inlet);
+        }
+
+        private void Connect(Outlet<StreamElement> outlet, List<Inlet<StreamElement>> readers)
+        {
+            switch (readers.Count)
+            {
+                case 0:
+                    builder.From(outlet).To(builder.Add(Sink.Ignore<StreamElement>().MapMaterializedValue(_ => NotUsed.Instance)));
+                    break;
+                case 1:
+                    builder.From(outlet).To(readers[0]);
+                    break;
+                default:
+                    var broadcast = builder.Add(new Broadcast<StreamElement>(readers.Count));
+                    builder.From(outlet).To(broadcast.In);
+                    for (var i = 0; i < readers.Count; i++)
+                    {
+                        builder.From(broadcast.Out(i)).To(readers[i]);
+                    }
+
+                    break;
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+using BkBase.Flows.Definition;
+using BkBase.Flows.Telemetry;
+
+namespace BkBase.Flows.Graph;
+
+/// <summary>
+/// A running flow: its end, its counters, and the way to stop it. Also the commit tail: a source's offset is
+/// confirmed when every edge that its rows reach has confirmed it.
+/// </summary>
+public sealed class FlowHandle
+{
+    private readonly Dictionary<string, ISourceControl> _sources = new(StringComparer.Ordinal);
+    private readonly List<NodeCounters> _counters = [];
+    private readonly List<Task> _tails = [];
+    private readonly List<HashSet<string>> _edges = [];
+    private readonly Dictionary<(string Source, int Partition), PartitionProgress> _progress = [];
+    private readonly Lock _lock = new();
+
+    internal FlowHandle(FlowDefinition flow) => Flow = flow;
+
+    public FlowDefinition Flow { get; }
+
+    /// <summary>Counters of every source and node, in the order of the flow.</summary>
+    public IReadOnlyList<NodeCounters> Nodes => _counters;
+
+    /// <summary>Completes when every sink has flushed after the end of the sources or <see cref="Stop"/>; faults with the first failure.</summary>
+    public Task Completion { get; private set; } = Task.CompletedTask;
+
+    /// <summary>Distance to the end, per source.</summary>
+    public IReadOnlyDictionary<string, IReadOnlyList<PartitionLag>> Lag() => _sources.ToDictionary(s => s.Key, s => s.Value.Lag(), StringComparer.Ordinal);
+
+    /// <summary>Controls of the sources by name.</summary>
+    public IReadOnlyDictionary<string, ISourceControl> Sources => _sources;
+
+    /// <summary>Stops reading and drains: what was read is written and confirmed, then <see cref="Completion"/> completes.</summary>
+    public void Stop()
+    {
+        foreach (var source in _sources.Values)
+        {
+            source.Stop();
+        }
+    }
+
+    /// <summary>Largest offset that is durable everywhere, per source and partition.</summary>
+    public IReadOnlyDictionary<(string Source, int Partition), long> Confirmed()
+    {
+        lock (_lock)
+        {
+            return _progress.Where(p => p.Value.Confirmed >= 0).ToDictionary(p => p.Key, p => p.Value.Confirmed);
+        }
+    }
+
+    internal NodeCounters Count(string node, string type)
+    {
+        var counters = new NodeCounters(node, type);
+        _counters.Add(counters);
+        return counters;
+    }
+
+    internal int Edge(IReadOnlyList<string> sources)
+    {
+        _edges.Add([.. sources]);
+        return _edges.Count - 1;
+    }
+
+    internal void Attach(string source, ISourceControl control) => _sources[source] = control;
+
+    internal void Attach(Task tail) => _tails.Add(tail);
+
+    internal void Started() => Completion = Task.WhenAll(_tails);
+
+    internal void Confirm(int edge, Confirmation confirmation)
+    {
+        long offset;
+        lock (_lock)
+        {
+            var key = (confirmation.Source, confirmation.Partition);
+            if (!_progress.TryGetValue(key, out var progress))
+            {
+                _progress[key] = progress = new PartitionProgress(_edges, confirmation.Source);
+            }
+
+            offset = progress.Confirm(edge, confirmation.Offset);
+        }
+
+        if (offset >= 0 && _sources.TryGetValue(confirmation.Source, out var control))
+        {
+            control.Confirm(confirmation.Partition, offset);
+        }
+    }
+
+    /// <summary>Per edge, how far one partition is durable; the smallest counts.</summary>
+    private sealed class PartitionProgress
+    {
+        private readonly long[] _edges;
+
+        public PartitionProgress(List<HashSet<string>> edges, string source)
+        {
+            // An edge that the source does not reach never holds it back.
+            _edges = [.. edges.Select(e => e.Contains(source) ? -1 : long.MaxValue)];
+        }
+
+        public long Confirmed { get; private set; } = -1;
+
+        /// <summary>The new offset confirmed by all edges, or -1 when it did not move.</summary>
+        public long Confirm(int edge, long offset)
+        {
+            _edges[edge] = Math.Max(_edges[edge], offset);
+            var smallest = _edges.Min();
+            if (smallest <= Confirmed)
+            {
+                return -1;
+            }
+
+            return Confirmed = smallest;
+        }
+    }
+}

@@ -1,0 +1,71 @@
+using System.Diagnostics.Metrics;
+
+namespace BkBase.Flows.Telemetry;
+
+/// <summary>The meter <c>bkbase.flows</c>: counters of all running flows, labelled flow, node and outcome.</summary>
+public sealed class FlowMetrics : IDisposable
+{
+    /// <summary>Name of the meter.</summary>
+    public const string MeterName = "bkbase.flows";
+
+    private readonly Meter _meter = new(MeterName);
+    private readonly Lock _lock = new();
+    private readonly Dictionary<string, IReadOnlyList<NodeCounters>> _flows = new(StringComparer.Ordinal);
+
+    public FlowMetrics() =>
+        _meter.CreateObservableCounter("bkbase.rows", Observe, "{row}", "Rows by flow, node and outcome (in, made, out, filtered, rejected).");
+
+    /// <summary>Counters of every running flow.</summary>
+    public IReadOnlyDictionary<string, IReadOnlyList<NodeCounters>> Flows
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return new Dictionary<string, IReadOnlyList<NodeCounters>>(_flows, StringComparer.Ordinal);
+            }
+        }
+    }
+
+    /// <summary>Shows a flow's counters until the result is disposed.</summary>
+    public IDisposable Register(string flow, IReadOnlyList<NodeCounters> nodes)
+    {
+        lock (_lock)
+        {
+            _flows[flow] = nodes;
+        }
+
+        return new Registration(this, flow);
+    }
+
+    public void Dispose() => _meter.Dispose();
+
+    private IEnumerable<Measurement<long>> Observe()
+    {
+        foreach (var (flow, nodes) in Flows)
+        {
+            foreach (var node in nodes)
+            {
+                yield return Of(node.In, "in");
+                yield return Of(node.Made, "made");
+                yield return Of(node.Out, "out");
+                yield return Of(node.Filtered, "filtered");
+                yield return Of(node.Rejected, "rejected");
+
+                Measurement<long> Of(long rows, string outcome) =>
+                    new(rows, new("flow", flow), new("node", node.Node), new("outcome", outcome));
+            }
+        }
+    }
+
+    private sealed class Registration(FlowMetrics owner, string flow) : IDisposable
+    {
+        public void Dispose()
+        {
+            lock (owner._lock)
+            {
+                owner._flows.Remove(flow);
+            }
+        }
+    }
+}
