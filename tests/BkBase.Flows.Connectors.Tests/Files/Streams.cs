@@ -1,0 +1,86 @@
+using System.Collections.Concurrent;
+using System.Text;
+using Akka.Actor;
+using Akka.Streams;
+using Akka.Streams.Dsl;
+using BkBase.Flows.Connectors.Files;
+using BkBase.Flows.Graph;
+
+namespace BkBase.Flows.Connectors.Tests.Files;
+
+/// <summary>An actor system, a folder and running sources for one test.</summary>
+public abstract class StreamTest : IAsyncLifetime
+{
+    protected static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);
+    private readonly ActorSystem _system = ActorSystem.Create("test", "akka.loglevel=ERROR");
+
+    protected string Folder { get; } = Directory.CreateTempSubdirectory("bkbase").FullName;
+
+    protected IMaterializer Materializer => _system.Materializer();
+
+    public ValueTask InitializeAsync() => ValueTask.CompletedTask;
+
+    public virtual async ValueTask DisposeAsync()
+    {
+        await _system.Terminate();
+        Directory.Delete(Folder, recursive: true);
+        GC.SuppressFinalize(this);
+    }
+
+    protected static SourceContext Context(string flow = "f", StartKind start = StartKind.Head, long at = 0, int batch = 4096) =>
+        new(flow, "input", new StartPosition(start, at), TimeProvider.System, batch);
+
+    protected Running Run(ISource source, SourceContext context, Func<Task>? each = null)
+    {
+        var got = new ConcurrentQueue<(int Partition, long Offset, string Text)>();
+        var (control, done) = source.Create(context)
+            .SelectAsync(1, async batch =>
+            {
+                if (each is not null)
+                {
+                    await each();
+                }
+
+                for (var i = 0; i < batch.Count; i++)
+                {
+                    got.Enqueue((batch.Partition, batch.Offset(i), Encoding.UTF8.GetString(batch[i])));
+                }
+
+                batch.Dispose();
+                return 0;
+            })
+            .ToMaterialized(Sink.Ignore<int>(), Keep.Both)
+            .Run(Materializer);
+        return new Running(control, done, got);
+    }
+
+    protected static async Task Until(Func<bool> met, string what)
+    {
+        using var late = new CancellationTokenSource(Deadline);
+        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(10));
+        while (!met())
+        {
+            try
+            {
+                await timer.WaitForNextTickAsync(late.Token);
+            }
+            catch (OperationCanceledException)
+            {
+                Assert.Fail("not in time: " + what);
+            }
+        }
+    }
+
+    protected sealed record Running(ISourceControl Control, Task Done, ConcurrentQueue<(int Partition, long Offset, string Text)> Got)
+    {
+        public IReadOnlyList<string> Texts => [.. Got.Select(g => g.Text)];
+
+        public Task Count(int n) => Until(() => Done.IsFaulted || Got.Count >= n, $"{n} records");
+
+        public async Task Stop()
+        {
+            Control.Stop();
+            await Done.WaitAsync(Deadline);
+        }
+    }
+}

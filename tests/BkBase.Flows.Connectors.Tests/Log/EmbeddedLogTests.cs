@@ -1,0 +1,130 @@
+using System.Globalization;
+using System.Text;
+using BkBase.Flows.Connectors.Log;
+using BkBase.Flows.Connectors.Tests.Files;
+using BkBase.Flows.Graph;
+using BkBase.Flows.Records;
+using Microsoft.Extensions.Time.Testing;
+
+namespace BkBase.Flows.Connectors.Tests.Log;
+
+public sealed class EmbeddedLogTests : StreamTest
+{
+    private EmbeddedLogOptions Options => new(Path.Combine(Folder, "log")) { PageBits = 16, SegmentBits = 17 };
+
+    [Fact]
+    public async Task OffsetsAreDenseAndSurviveReopening()
+    {
+        await using (var log = EmbeddedLog.Open(Options, TimeProvider.System))
+        {
+            Assert.Equal(0, await log.AppendAsync("t", 0, Batch(0, 1000)));
+            Assert.Equal(1000, await log.AppendAsync("t", 0, "1000"u8));
+            Assert.Equal(1001, await log.AppendAsync("t", 0, Batch(1001, 30_000)));
+            Assert.Equal(31_001, log.Tail("t", 0));
+        }
+
+        await using var again = EmbeddedLog.Open(Options, TimeProvider.System);
+        Assert.Equal(["t"], again.Topics);
+        Assert.Equal((0, 31_001), (again.Head("t", 0), again.Tail("t", 0)));
+        Assert.Equal(31_001, await again.AppendAsync("t", 0, "31001"u8));
+        var run = Run(new LogConnector(again).Open("t", bounded: true), Context(batch: 777));
+        await run.Done.WaitAsync(Deadline);
+        Assert.Equal(Enumerable.Range(0, 31_002).Select(i => (0, (long)i, Text(i))), run.Got);
+    }
+
+    [Fact]
+    public async Task FollowsTheTailAndGoesOnAtTheMark()
+    {
+        await using (var log = EmbeddedLog.Open(Options with { Partitions = 2 }, TimeProvider.System))
+        {
+            var run = Run(new LogConnector(log).Open("t"), Context());
+            await log.AppendAsync("t", 1, Batch(0, 100));
+            await run.Count(100);
+            await log.AppendAsync("t", 1, Batch(100, 100));
+            await run.Count(200);
+            Assert.Equal(200, run.Control.Lag()[1].Records);
+            Assert.True(run.Control.Lag()[1].Seconds >= 0);
+            run.Control.Confirm(1, 149);
+            Assert.Equal(50, run.Control.Lag()[1].Records);
+            await run.Stop();
+        }
+
+        await using var again = EmbeddedLog.Open(Options, TimeProvider.System);
+        var second = Run(new LogConnector(again).Open("t", bounded: true), Context());
+        await second.Done.WaitAsync(Deadline);
+        Assert.Equal(Enumerable.Range(150, 50).Select(i => (1, (long)i, Text(i))), second.Got);
+    }
+
+    [Fact]
+    public async Task StartsAtTailOrTime()
+    {
+        await using var log = EmbeddedLog.Open(Options, TimeProvider.System);
+        for (var i = 0; i < 50; i++)
+        {
+            await log.AppendAsync("t", 0, Batch(i * 1000, 1000), appendTime: 1000 + i);
+        }
+
+        var timed = Run(new LogConnector(log).Open("t", bounded: true), Context("a", StartKind.Timestamp, 1030));
+        await timed.Done.WaitAsync(Deadline);
+        Assert.Equal((30_000, 20_000), (timed.Got.First().Offset, timed.Got.Count));
+        var tail = Run(new LogConnector(log).Open("t"), Context("b", StartKind.Tail));
+        await log.AppendAsync("t", 0, "50000"u8);
+        await tail.Count(1);
+        await tail.Stop();
+        Assert.Equal(["50000"], tail.Texts);
+    }
+
+    [Fact]
+    public async Task RetentionDropsByBytesAndAge()
+    {
+        var time = new FakeTimeProvider(DateTimeOffset.UnixEpoch.AddDays(1000));
+        var options = Options with { RetentionBytes = 1 << 18, Retention = TimeSpan.FromHours(1) };
+        await using (var log = EmbeddedLog.Open(options, time))
+        {
+            for (var i = 0; i < 20; i++)
+            {
+                await log.AppendAsync("t", 0, Batch(i * 5000, 5000));
+            }
+
+            log.Trim();
+            Assert.InRange(log.Head("t", 0), 1, 95_000);
+            time.Advance(TimeSpan.FromHours(2));
+            await log.AppendAsync("t", 0, Batch(100_000, 10_000));
+            log.Trim();
+            Assert.InRange(log.Head("t", 0), 90_000, 100_000);
+        }
+
+        await using var again = EmbeddedLog.Open(options, time);
+        Assert.Equal(110_000, again.Tail("t", 0));
+        var run = Run(new LogConnector(again).Open("t", bounded: true), Context());
+        await run.Done.WaitAsync(Deadline);
+        Assert.Equal(Enumerable.Range((int)again.Head("t", 0), 110_000 - (int)again.Head("t", 0)).Select(Text), run.Texts);
+    }
+
+    [Fact]
+    public async Task RefusesASecondOpenerAndBadNames()
+    {
+        await using var log = EmbeddedLog.Open(Options, TimeProvider.System);
+        Assert.Contains("open in another process", Assert.Throws<IOException>(() => EmbeddedLog.Open(Options, TimeProvider.System)).Message, StringComparison.Ordinal);
+        foreach (var bad in (string[])["", ".", "../x", "a/b", "a b", "a\n", new string('x', 300)])
+        {
+            Assert.Throws<ArgumentException>(() => log.Create(bad));
+        }
+
+        await Assert.ThrowsAsync<ArgumentException>(() => log.AppendAsync("t", 0, new byte[1 << 17]));
+        await Assert.ThrowsAsync<ArgumentOutOfRangeException>(() => log.AppendAsync("t", 7, "x"u8));
+    }
+
+    private static string Text(int i) => i.ToString(CultureInfo.InvariantCulture);
+
+    private static RawBatch Batch(int from, int count)
+    {
+        var batch = RawBatch.Rent("", 0);
+        for (var i = from; i < from + count; i++)
+        {
+            batch.Add(Encoding.UTF8.GetBytes(Text(i)), i, 0);
+        }
+
+        return batch;
+    }
+}
