@@ -162,7 +162,7 @@ internal sealed class FlowChecker(DiagnosticBag diagnostics)
     private NodeDefinition? Resolve(NodeDraft node, IReadOnlyList<string> inputs)
     {
         var schemas = inputs.Select(i => _schemas.GetValueOrDefault(i.Split('.')[0])).ToList();
-        if (node.Settings is not { } settings || schemas.Exists(s => s is null))
+        if (node.Settings is not { } settings || schemas.Count == 0 || schemas.Exists(s => s is null))
         {
             _schemas[node.Name] = null;
             return null;

@@ -105,20 +105,21 @@ public static class FlowCompiler
         {
             var counters = handle.Count(node.Name, node.Type);
             var stage = new OperatorStage(node.Name, node.From.Count, node.Settings.Ports, node.Settings.Create(node.Inputs), counters);
-            builder.Add(stage);
+            // The builder copies the shape: its ports are the ones to wire. Order: own output, named ports, refusals.
+            var shape = builder.Add(stage);
             for (var i = 0; i < node.From.Count; i++)
             {
-                Read(node.From[i], stage.Input(i));
+                Read(node.From[i], (Inlet<StreamElement>)shape.Inlets[i]);
             }
 
-            _outlets[node.Name] = stage.Port("");
-            foreach (var port in node.Settings.Ports)
+            _outlets[node.Name] = (Outlet<StreamElement>)shape.Outlets[0];
+            for (var i = 0; i < node.Settings.Ports.Count; i++)
             {
-                _outlets[$"{node.Name}.{port}"] = stage.Port(port);
+                _outlets[$"{node.Name}.{node.Settings.Ports[i]}"] = (Outlet<StreamElement>)shape.Outlets[i + 1];
             }
 
             _sourcesOf[node.Name] = [.. node.From.SelectMany(f => _sourcesOf[f.Split('.')[0]]).Distinct(StringComparer.Ordinal)];
-            WireDeadLetters(node.Name, stage.Rejections);
+            WireDeadLetters(node.Name, (Outlet<StreamElement>)shape.Outlets[^1]);
         }
 
         private void WireSink(string from, ISink sink, Schema schema)

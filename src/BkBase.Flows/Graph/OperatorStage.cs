@@ -30,12 +30,6 @@ internal sealed class OperatorStage : GraphStage<AmorphousShape>
 
     public override AmorphousShape Shape { get; }
 
-    public Inlet<StreamElement> Input(int index) => _inlets[index];
-
-    public Outlet<StreamElement> Port(string name) => _outlets[_ports.IndexOf(name)];
-
-    public Outlet<StreamElement> Rejections => _outlets[^1];
-
     protected override GraphStageLogic CreateLogic(Attributes inheritedAttributes) => new Logic(this);
 
     private sealed class Logic : GraphStageLogic

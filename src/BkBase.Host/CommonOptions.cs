@@ -1,0 +1,24 @@
+using System.CommandLine;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+
+namespace BkBase.Host;
+
+/// <summary>Options that several verbs share.</summary>
+internal static class CommonOptions
+{
+    /// <summary>Form of all <c>--json</c> output.</summary>
+    public static JsonSerializerOptions JsonForm { get; } = new(JsonSerializerDefaults.Web)
+    {
+        WriteIndented = true,
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+    };
+
+    public static Option<bool> Json() => new("--json") { Description = "print JSON for machines" };
+
+    public static Option<string> Store() => new("--store")
+    {
+        Description = "data directory of the embedded store",
+        DefaultValueFactory = _ => Path.Combine(".bkbase", "store"),
+    };
+}
