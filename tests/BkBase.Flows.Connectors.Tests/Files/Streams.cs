@@ -3,7 +3,6 @@ using System.Text;
 using Akka.Actor;
 using Akka.Streams;
 using Akka.Streams.Dsl;
-using BkBase.Flows.Connectors.Files;
 using BkBase.Flows.Graph;
 
 namespace BkBase.Flows.Connectors.Tests.Files;
