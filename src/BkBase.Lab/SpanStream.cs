@@ -99,7 +99,12 @@ public sealed class SpanStream : LabStream
         Pen.Raw(failed ? ",\"status\":{\"code\":2,\"message\":\"deadline exceeded\"},\"attributes\":{"u8 : ",\"status\":{\"code\":0,\"message\":\"\"},\"attributes\":{"u8);
         Pen.Raw(database
             ? "\"db.system\":\"mysql\",\"db.statement\":\"SELECT * FROM orders WHERE id = ?\""u8
-            : failed ? "\"http.method\":\"POST\",\"http.status_code\":504"u8 : "\"http.method\":\"POST\",\"http.status_code\":200"u8);
+            : index == 0 ? "\"http.method\":\"GET\",\"http.status_code\":"u8 : "\"http.method\":\"POST\",\"http.status_code\":"u8);
+        if (!database)
+        {
+            Pen.Int(failed ? 504 : 200);
+        }
+
         Pen.Raw("},\"resource\":{\"service.name\":\""u8);
         Pen.Raw(pod.WorkloadBytes);
         Pen.Raw("\",\"k8s.bcs.cluster.id\":\""u8);
