@@ -25,7 +25,11 @@ public readonly record struct Confirmation(string Source, int Partition, long Of
 /// <param name="Schema">Schema of the rows.</param>
 /// <param name="Limits">Bounds of the flow.</param>
 /// <param name="Time">The clock.</param>
-public sealed record SinkContext(string Flow, string Revision, string From, Schema Schema, FlowLimits Limits, TimeProvider Time);
+public sealed record SinkContext(string Flow, string Revision, string From, Schema Schema, FlowLimits Limits, TimeProvider Time)
+{
+    /// <summary>Business id: the prefix of the flow's tables.</summary>
+    public int Biz { get; init; }
+}
 
 /// <summary>Named bounds of a flow, with their defaults.</summary>
 public sealed record FlowLimits
