@@ -1,0 +1,47 @@
+using Akka;
+using Akka.Streams.Dsl;
+using BkBase.Flows.Definition;
+using BkBase.Flows.Graph;
+using BkBase.Flows.Records;
+
+namespace BkBase.Flows.Connectors.ClickHouse;
+
+/// <summary>Settings of a sink that writes a result table.</summary>
+public sealed record ClickHouseSinkSettings(ClickHouseConnector Connector, string Table, TimeSpan Ttl, string Zone) : ISinkSettings
+{
+    public string Describe => $"table {Table}";
+
+    public void Resolve(Schema input, DiagnosticBag diagnostics)
+    {
+        if (input.IndexOf(TableSchema.BlockColumn) >= 0)
+        {
+            diagnostics.Error(new Position(1, 1), DiagnosticCodes.Conflict, $"column '{TableSchema.BlockColumn}' of table '{Table}' is the store's own; give it another name");
+        }
+    }
+
+    public ISink Create() => new ClickHouseSink(this, c => $"{c.Biz}_{Table}");
+}
+
+/// <summary>Writes rows to a ClickHouse table in blocks that are stored exactly once.</summary>
+/// <param name="settings">Where and how.</param>
+/// <param name="table">Name of the table, from the flow's context.</param>
+public sealed class ClickHouseSink(ClickHouseSinkSettings settings, Func<SinkContext, string> table) : ISink
+{
+    /// <summary>Rises with every deliberate rewind of the flow.</summary>
+    public int Generation { get; init; }
+
+    /// <summary>Incarnation of the source's topic.</summary>
+    public string Incarnation { get; init; } = "0";
+
+    public Flow<StreamElement, Confirmation, NotUsed> Create(SinkContext context)
+    {
+        var name = table(context);
+        var connector = settings.Connector;
+        var schema = new TableSchema(context.Schema, connector.Options.Database, name, settings.Ttl, settings.Zone);
+        return Flow.FromGraph(new ClickHouseStage(
+            new BlockWriter(connector.Session, schema, $"{context.Flow}/{Generation}/{name}/{Incarnation}"),
+            context.Limits,
+            context.Time,
+            () => connector.NextWriter(context.Flow, name)));
+    }
+}
