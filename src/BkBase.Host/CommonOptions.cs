@@ -21,4 +21,16 @@ internal static class CommonOptions
         Description = "data directory of the embedded store",
         DefaultValueFactory = _ => Path.Combine(".bkbase", "store"),
     };
+
+    public static Option<string?> ClickHouse() => new("--clickhouse")
+    {
+        Description = "address of a ClickHouse server in place of the embedded store: http://user:password@host:port",
+        DefaultValueFactory = _ => Environment.GetEnvironmentVariable("BKBASE__Store__ClickHouse"),
+    };
+
+    public static Option<string> Kafka() => new("--kafka")
+    {
+        Description = "bootstrap servers of Kafka",
+        DefaultValueFactory = _ => Environment.GetEnvironmentVariable("BKBASE__Kafka__BootstrapServers") ?? "localhost:9092",
+    };
 }

@@ -1,0 +1,122 @@
+using Akka.Actor;
+using Akka.Streams;
+using BkBase.Flows.Connectors.ClickHouse;
+using BkBase.Flows.Connectors.Files;
+using BkBase.Flows.Connectors.Kafka;
+using BkBase.Flows.Connectors.Log;
+using BkBase.Flows.Definition;
+using BkBase.Flows.Graph;
+using BkBase.Flows.Telemetry;
+using BkBase.Store;
+
+namespace BkBase.Host;
+
+/// <summary>What a process needs to run flows: the store, the embedded log, Kafka, and the actor system.</summary>
+internal sealed class Platform : IAsyncDisposable
+{
+    private readonly StoreProcess? _store;
+    private readonly ActorSystem _system;
+    private readonly KafkaConnector _kafka;
+
+    private Platform(StoreProcess? store, ClickHouseConnector clickHouse, EmbeddedLog log, KafkaConnector kafka)
+    {
+        _store = store;
+        _kafka = kafka;
+        ClickHouse = clickHouse;
+        Log = log;
+        Catalog = HostCatalog.Create(clickHouse, new LogConnector(log), Files, kafka);
+        _system = ActorSystem.Create("bkbase", "akka.loglevel = WARNING\nakka.stdout-loglevel = OFF\nakka.coordinated-shutdown.run-by-clr-shutdown-hook = off");
+        Materializer = _system.Materializer();
+    }
+
+    public ClickHouseConnector ClickHouse { get; }
+
+    public EmbeddedLog Log { get; }
+
+    public FileConnector Files { get; } = new(".");
+
+    public FlowCatalog Catalog { get; }
+
+    public IMaterializer Materializer { get; }
+
+    public FlowMetrics Metrics { get; } = new();
+
+    /// <summary>Opens the store (a server when one is named, else the embedded engine as a child process) and the log.</summary>
+    public static async Task<Platform> OpenAsync(string directory, string? clickHouse, string kafka, CancellationToken stop)
+    {
+        StoreProcess? store = null;
+        ClickHouseOptions options;
+        if (clickHouse is { Length: > 0 })
+        {
+            options = Address(clickHouse) with { Fsync = false };
+        }
+        else
+        {
+            store = await StoreProcess.AttachOrStartAsync(
+                new StoreOptions(Path.GetFullPath(directory)) { ParentPid = Environment.ProcessId }, SelfCommand.Of("store"), TimeProvider.System, stop);
+            options = ClickHouseOptions.At(new Uri(store.Address));
+        }
+
+        EmbeddedLog? log = null;
+        try
+        {
+            log = EmbeddedLog.Open(new EmbeddedLogOptions(Path.Combine(Path.GetFullPath(directory), "log")), TimeProvider.System);
+            return new Platform(store, new ClickHouseConnector(options, TimeProvider.System), log, new KafkaConnector(new KafkaOptions(kafka), TimeProvider.System));
+        }
+        catch
+        {
+            if (store is not null)
+            {
+                await store.DisposeAsync();
+            }
+
+            throw;
+        }
+    }
+
+    /// <summary>Connection settings of <c>http://user:password@host:port/database</c>.</summary>
+    public static ClickHouseOptions Address(string url)
+    {
+        if (!Uri.TryCreate(url, UriKind.Absolute, out var uri) || uri.Scheme is not ("http" or "https"))
+        {
+            throw new InvalidSettingException("the ClickHouse address is not of the form http://user:password@host:port");
+        }
+
+        var user = Uri.UnescapeDataString(uri.UserInfo).Split(':', 2);
+        var at = ClickHouseOptions.At(uri);
+        return user[0].Length == 0 ? at : at with { User = user[0], Password = user.Length > 1 ? user[1] : "" };
+    }
+
+    /// <summary>Starts a flow whose sources may be replaced by files.</summary>
+    public FlowHandle Run(FlowDefinition flow, IReadOnlyDictionary<string, ISource> sources) =>
+        FlowCompiler.Run(flow, new FlowEnvironment(TimeProvider.System, new DeadLetterSink(ClickHouse)) { Sources = sources }, Materializer);
+
+    public async ValueTask DisposeAsync()
+    {
+        await _system.Terminate();
+        _kafka.Dispose();
+        ClickHouse.Dispose();
+        await Log.DisposeAsync();
+        Metrics.Dispose();
+        if (_store is not null)
+        {
+            await _store.DisposeAsync();
+        }
+    }
+}
+
+/// <summary>A setting that cannot be used; the message says which and what would be right.</summary>
+internal sealed class InvalidSettingException(string message) : Exception(message);
+
+/// <summary>The command that runs another verb of this program in a child process.</summary>
+internal static class SelfCommand
+{
+    public static string[] Of(string verb)
+    {
+        var program = Environment.ProcessPath ?? "dotnet";
+        var assembly = Path.Combine(AppContext.BaseDirectory, "bkbase.dll");
+        return Path.GetFileNameWithoutExtension(program) == "dotnet" || !File.Exists(Path.Combine(AppContext.BaseDirectory, "bkbase"))
+            ? ["dotnet", assembly, verb]
+            : [program, verb];
+    }
+}

@@ -1,0 +1,111 @@
+using System.CommandLine;
+using System.Text.Json;
+using BkBase.Flows.Definition;
+using BkBase.Flows.Graph;
+
+namespace BkBase.Host;
+
+/// <summary><c>bkbase run</c>: one flow, until its input ends or Ctrl-C.</summary>
+internal static class RunCommand
+{
+    public static Command Create()
+    {
+        var path = new Argument<string>("flow") { Description = "flow file" };
+        var input = new Option<string[]>("--input") { Description = "[SOURCE=]FILE: puts a file of JSON lines in the place of a source", DefaultValueFactory = _ => [] };
+        var store = CommonOptions.Store();
+        var clickHouse = CommonOptions.ClickHouse();
+        var kafka = CommonOptions.Kafka();
+        var append = new Option<bool>("--append") { Description = "write into tables that hold rows already" };
+        var json = CommonOptions.Json();
+        var command = new Command("run", "Run one flow. Example: bkbase run flows/k8s/k8s_metrics.yaml --input metrics.ndjson --store data") { path, input, store, clickHouse, kafka, append, json };
+        command.SetAction((parsed, stop) => Guard.RunAsync(() => RunAsync(new RunSettings(
+            parsed.GetValue(path)!, parsed.GetValue(input)!, parsed.GetValue(store)!, parsed.GetValue(clickHouse), parsed.GetValue(kafka)!, parsed.GetValue(append), parsed.GetValue(json)), stop)));
+        return command;
+    }
+
+    private static async Task<int> RunAsync(RunSettings settings, CancellationToken stop)
+    {
+        // The flow is read before anything is opened: its mistakes need no store.
+        var offline = FlowFiles.Read(new FlowReader(HostCatalog.Offline()), settings.Flow);
+        foreach (var diagnostic in offline.Diagnostics)
+        {
+            await Console.Error.WriteLineAsync(diagnostic.ToString());
+        }
+
+        if (offline.Flow is not { } checkedFlow)
+        {
+            return ExitCodes.Invalid;
+        }
+
+        var inputs = Inputs(checkedFlow, settings.Input);
+        await using var platform = await Platform.OpenAsync(settings.Store, settings.ClickHouse, settings.Kafka, stop);
+        var flow = FlowFiles.Read(new FlowReader(platform.Catalog), settings.Flow).Flow!;
+        var tables = await TablesInUse.OfAsync(platform.ClickHouse, flow, stop);
+        if (tables.Count > 0 && !settings.Append)
+        {
+            await Console.Error.WriteLineAsync($"bkbase: {string.Join(", ", tables)} hold rows already; a second run would write them again. Say --append if that is meant, or drop the tables");
+            return ExitCodes.Failed;
+        }
+
+        var handle = platform.Run(flow, inputs.ToDictionary(i => i.Key, i => platform.Files.Open(i.Value), StringComparer.Ordinal));
+        using var registration = platform.Metrics.Register(flow.Name, handle.Nodes);
+        await using (stop.Register(handle.Stop))
+        {
+            await Progress.ShowAsync([handle], settings.Json);
+        }
+
+        Balance(handle, settings.Json, platform.ClickHouse.Options.Database);
+        return ExitCodes.Good;
+    }
+
+    private static Dictionary<string, string> Inputs(FlowDefinition flow, string[] inputs)
+    {
+        var files = new Dictionary<string, string>(StringComparer.Ordinal);
+        foreach (var input in inputs)
+        {
+            var parts = input.Split('=', 2);
+            var (source, file) = parts.Length == 2 ? (parts[0], parts[1]) : (flow.Sources[0].Name, input);
+            if (flow.Sources.All(s => s.Name != source))
+            {
+                throw new InvalidSettingException($"--input {input}: the flow has no source '{source}'; its sources are {string.Join(", ", flow.Sources.Select(s => s.Name))}");
+            }
+
+            if (parts.Length == 1 && flow.Sources.Count > 1)
+            {
+                throw new InvalidSettingException($"--input {input}: the flow has several sources; write SOURCE=FILE with one of {string.Join(", ", flow.Sources.Select(s => s.Name))}");
+            }
+
+            if (!File.Exists(file))
+            {
+                throw new InvalidSettingException($"--input {input}: no such file");
+            }
+
+            files[source] = Path.GetFullPath(file);
+        }
+
+        return files;
+    }
+
+    private static void Balance(FlowHandle handle, bool json, string database)
+    {
+        if (json)
+        {
+            Console.Out.WriteLine(JsonSerializer.Serialize(new
+            {
+                flow = handle.Flow.Name,
+                nodes = handle.Nodes.Select(n => new { n.Node, n.Type, n.In, n.Made, n.Out, n.Filtered, n.Rejected }),
+                tables = handle.Flow.Sinks.Select(s => s.Settings.Describe),
+            }, CommonOptions.JsonForm));
+            return;
+        }
+
+        foreach (var node in handle.Nodes)
+        {
+            Console.Out.WriteLine($"{node.Node,-20} {node.In} in + {node.Made} made = {node.Out} out + {node.Filtered} filtered + {node.Rejected} rejected");
+        }
+
+        Console.Out.WriteLine($"in database {database}: {string.Join(", ", handle.Flow.Sinks.Select(s => s.Settings.Describe))}");
+    }
+
+    private sealed record RunSettings(string Flow, string[] Input, string Store, string? ClickHouse, string Kafka, bool Append, bool Json);
+}

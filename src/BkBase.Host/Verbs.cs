@@ -1,0 +1,19 @@
+using System.CommandLine;
+
+namespace BkBase.Host;
+
+/// <summary>The explicit list of verbs.</summary>
+internal static class Verbs
+{
+    public static IReadOnlyList<Command> All { get; } =
+    [
+        DemoCommand.Create(),
+        RunCommand.Create(),
+        CheckCommand.Create(),
+        TestCommand.Create(),
+        DescribeCommands.Schema(),
+        DescribeCommands.Graph(),
+        QueryCommand.Create(),
+        StoreCommand.Create(),
+    ];
+}
