@@ -76,6 +76,7 @@ public interface ITopicAdmin
 public sealed class KafkaConnector : IDisposable
 {
     private readonly ConcurrentDictionary<string, Lazy<GroupClient>> _groups = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<KafkaReader, bool> _readers = new();
     private readonly FeedConsumer?[] _shared;
     private readonly Lock _gate = new();
     private readonly List<FeedConsumer> _own = [];
@@ -143,11 +144,21 @@ public sealed class KafkaConnector : IDisposable
             consumer.Dispose();
         }
 
+        foreach (var reader in _readers.Keys)
+        {
+            reader.Stop();
+            reader.Commit();
+        }
+
         foreach (var group in _groups.Values)
         {
             group.Value.Dispose();
         }
     }
+
+    internal void Remember(KafkaReader reader) => _readers[reader] = true;
+
+    internal void Forget(KafkaReader reader) => _readers.TryRemove(reader, out _);
 
     internal void Queued(long bytes) => Interlocked.Add(ref _queued, bytes);
 

@@ -84,6 +84,11 @@ internal sealed class KafkaReader : IBatchReader, ISourceStatus
 
     public async ValueTask<RawBatch?> ReadAsync(CancellationToken stop)
     {
+        if (_running is null)
+        {
+            _connector.Remember(this);
+        }
+
         _running ??= Task.WhenAll(Task.Run(DiscoverAsync, CancellationToken.None), Task.Run(CommitAsync, CancellationToken.None));
         try
         {
@@ -187,26 +192,22 @@ internal sealed class KafkaReader : IBatchReader, ISourceStatus
         };
     }
 
-    private async Task CommitAsync()
+    /// <summary>Commits what was confirmed since the last time; false when the connector is gone.</summary>
+    public bool Commit()
     {
-        // After a stop, ten more rounds for what the sinks confirm last.
-        for (var left = 10; left > 0;)
+        lock (_gate)
         {
-            await (IsStopped ? Task.Delay(TimeSpan.FromMilliseconds(200), _connector.Time) : DelayAsync(TimeSpan.FromSeconds(1)));
-            left -= IsStopped ? 1 : 0;
-            var fresh = _partitions.Where(p => p.Value.InFlight.Confirmed > p.Value.Committed && p.Value.InFlight.Confirmed >= 0)
-                .Select(p => (p.Value, p.Key, p.Value.InFlight.Confirmed)).ToArray();
-            if (fresh.Length == 0)
-            {
-                continue;
-            }
-
+            var fresh = _partitions.Where(p => p.Value.InFlight.Confirmed > p.Value.Committed)
+                .Select(p => (Partition: p.Value, Number: p.Key, p.Value.InFlight.Confirmed)).ToArray();
             try
             {
-                _connector.Group(_context.Flow).Commit(fresh.Select(f => new TopicPartitionOffset(Topic, f.Key, f.Confirmed + 1)));
-                foreach (var (partition, _, confirmed) in fresh)
+                if (fresh.Length > 0)
                 {
-                    partition.Committed = confirmed;
+                    _connector.Group(_context.Flow).Commit(fresh.Select(f => new TopicPartitionOffset(Topic, f.Number, f.Confirmed + 1)));
+                    foreach (var (partition, _, confirmed) in fresh)
+                    {
+                        partition.Committed = confirmed;
+                    }
                 }
             }
             catch (KafkaException)
@@ -215,9 +216,27 @@ internal sealed class KafkaReader : IBatchReader, ISourceStatus
             }
             catch (ObjectDisposedException)
             {
+                return false;
+            }
+
+            return true;
+        }
+    }
+
+    private async Task CommitAsync()
+    {
+        // After a stop, ten more rounds for what the sinks confirm last.
+        for (var left = 10; left > 0;)
+        {
+            await (IsStopped ? Task.Delay(TimeSpan.FromMilliseconds(200), _connector.Time) : DelayAsync(TimeSpan.FromSeconds(1)));
+            left -= IsStopped ? 1 : 0;
+            if (!Commit())
+            {
                 return;
             }
         }
+
+        _connector.Forget(this);
     }
 
     private async Task DelayAsync(TimeSpan time)

@@ -1,0 +1,106 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Text;
+using Confluent.Kafka;
+
+namespace BkBase.Flows.Connectors.Tests.Kafka;
+
+/// <summary>librdkafka's mock cluster; keeps 5 MiB per partition, so never test below that.</summary>
+public sealed unsafe class MockKafka : IDisposable
+{
+    private readonly nint _client;
+    private readonly nint _cluster;
+
+    public MockKafka()
+    {
+        var error = stackalloc byte[512];
+        _client = Native.rd_kafka_new(0, Native.rd_kafka_conf_new(), error, 512);
+        Assert.NotEqual(0, _client);
+        _cluster = Native.rd_kafka_mock_cluster_new(_client, 1);
+        Assert.NotEqual(0, _cluster);
+        Bootstrap = Marshal.PtrToStringUTF8(Native.rd_kafka_mock_cluster_bootstraps(_cluster))!;
+        Native.rd_kafka_mock_group_initial_rebalance_delay_ms(_cluster, 50);
+    }
+
+    public string Bootstrap { get; }
+
+    public void Create(string topic, int partitions)
+    {
+        var name = Encoding.UTF8.GetBytes(topic + "\0");
+        fixed (byte* p = name)
+        {
+            Assert.Equal(0, Native.rd_kafka_mock_topic_create(_cluster, p, partitions, 1));
+        }
+    }
+
+    public void Down() => Assert.Equal(0, Native.rd_kafka_mock_broker_set_down(_cluster, 1));
+
+    public void Up() => Assert.Equal(0, Native.rd_kafka_mock_broker_set_up(_cluster, 1));
+
+    /// <summary>Produces the numbers [from, from + count), number i to partition i modulo <paramref name="partitions"/>.</summary>
+    public void Produce(string topic, int partitions, int from, int count)
+    {
+        using var producer = new ProducerBuilder<Null, byte[]>(new ProducerConfig { BootstrapServers = Bootstrap, LingerMs = 5 }).SetLogHandler((_, _) => { }).Build();
+        for (var i = from; i < from + count; i++)
+        {
+            producer.Produce(new TopicPartition(topic, i % partitions), new Message<Null, byte[]> { Value = Encoding.UTF8.GetBytes(i.ToString(CultureInfo.InvariantCulture)) });
+        }
+
+        Assert.Equal(0, producer.Flush(TimeSpan.FromSeconds(20)));
+    }
+
+    public void Dispose()
+    {
+        Native.rd_kafka_mock_cluster_destroy(_cluster);
+        Native.rd_kafka_destroy(_client);
+    }
+
+#pragma warning disable SYSLIB1054, CA5392, IDE1006, MA0091
+    private static class Native
+    {
+        private const string L = "librdkafka-mock";
+
+        // Confluent.Kafka loads one of several builds; bind to the one it really mapped.
+        static Native() => NativeLibrary.SetDllImportResolver(typeof(Native).Assembly, (name, _, _) =>
+        {
+            if (name != L)
+            {
+                return 0;
+            }
+
+            Library.Load();
+            var line = File.ReadLines("/proc/self/maps").First(l => l.Contains("librdkafka", StringComparison.Ordinal));
+            return NativeLibrary.Load(line[line.IndexOf('/', StringComparison.Ordinal)..]);
+        });
+
+        [DllImport(L)]
+        public static extern nint rd_kafka_conf_new();
+
+        [DllImport(L)]
+        public static extern nint rd_kafka_new(int type, nint conf, byte* error, nuint size);
+
+        [DllImport(L)]
+        public static extern void rd_kafka_destroy(nint client);
+
+        [DllImport(L)]
+        public static extern nint rd_kafka_mock_cluster_new(nint client, int brokers);
+
+        [DllImport(L)]
+        public static extern void rd_kafka_mock_cluster_destroy(nint cluster);
+
+        [DllImport(L)]
+        public static extern nint rd_kafka_mock_cluster_bootstraps(nint cluster);
+
+        [DllImport(L)]
+        public static extern int rd_kafka_mock_topic_create(nint cluster, byte* topic, int partitions, int replicas);
+
+        [DllImport(L)]
+        public static extern int rd_kafka_mock_broker_set_down(nint cluster, int broker);
+
+        [DllImport(L)]
+        public static extern int rd_kafka_mock_broker_set_up(nint cluster, int broker);
+
+        [DllImport(L)]
+        public static extern void rd_kafka_mock_group_initial_rebalance_delay_ms(nint cluster, int delay);
+    }
+}
