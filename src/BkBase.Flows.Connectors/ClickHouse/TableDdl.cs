@@ -6,6 +6,9 @@ namespace BkBase.Flows.Connectors.ClickHouse;
 /// <summary>SQL that makes and widens tables.</summary>
 public static class TableDdl
 {
+    // A DateTime ends in 2106 and wraps: a longer TTL would drop rows at once. Such tables keep their rows.
+    private const int TtlDaysMax = 20_000;
+
     public static string CreateDatabase(string database) => $"CREATE DATABASE IF NOT EXISTS {Sql.Name(database)}";
 
     /// <summary>CREATE TABLE IF NOT EXISTS.</summary>
@@ -16,7 +19,11 @@ public static class TableDdl
         var sql = new StringBuilder($"CREATE TABLE IF NOT EXISTS {table.QuotedName}\n(\n    ");
         sql.AppendJoin(",\n    ", table.Columns.Select(Definition).Concat(Aliases(table)));
         sql.Append(CultureInfo.InvariantCulture, $"\n)\nENGINE = MergeTree\nPARTITION BY toYYYYMMDD(`time`, 'UTC')\nORDER BY ({string.Join(", ", table.OrderBy)})\n");
-        sql.Append(CultureInfo.InvariantCulture, $"TTL toDateTime(`time`) + INTERVAL {table.TtlDays} DAY\n");
+        if (table.TtlDays <= TtlDaysMax)
+        {
+            sql.Append(CultureInfo.InvariantCulture, $"TTL toDateTime(`time`) + INTERVAL {table.TtlDays} DAY\n");
+        }
+
         sql.Append("SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000");
         return sql.Append(fsync ? ", fsync_after_insert = 1, fsync_part_directory = 1" : "").ToString();
     }
