@@ -10,6 +10,10 @@ public static class EtlCatalog
         TimeSeriesSettings.Entry,
         EventSettings.Entry,
         FlatBatchSettings.Entry,
+        StandardSettings.Standard,
+        StandardSettings.Exporter,
+        SpanSettings.Entry,
         JsonSettings.Entry,
+        TextSettings.Entry,
     ];
 }
