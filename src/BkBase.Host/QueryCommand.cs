@@ -60,7 +60,7 @@ internal static class QueryCommand
         var table = new Table().Border(TableBorder.Rounded);
         foreach (var name in rows[0])
         {
-            table.AddColumn(new TableColumn(Markup.Escape(name ?? "")));
+            table.AddColumn(new Spectre.Console.TableColumn(Markup.Escape(name ?? "")));
         }
 
         foreach (var row in rows.Skip(1))

@@ -3,7 +3,7 @@ using System.Text;
 namespace BkBase.Flows.Connectors.ClickHouse;
 
 /// <summary>Reads ClickHouse's TabSeparated format.</summary>
-internal static class Tsv
+public static class Tsv
 {
     public static IReadOnlyList<string?[]> Parse(ReadOnlySpan<byte> utf8)
     {

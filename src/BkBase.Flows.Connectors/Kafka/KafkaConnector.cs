@@ -200,6 +200,8 @@ public sealed class KafkaConnector : IDisposable
 
     private sealed class SourceSettings(KafkaConnector connector, string topic) : ISourceSettings
     {
+        public string? Topic => topic;
+
         public string Describe => $"topic {topic}";
 
         public bool IsBounded => false;

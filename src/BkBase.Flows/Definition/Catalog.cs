@@ -52,6 +52,9 @@ public interface ISourceSettings
     /// <summary>What it reads, for messages and graphs: "topic 0bkmonitor_15728650".</summary>
     string Describe { get; }
 
+    /// <summary>The topic it reads, when it reads one: what an embedded log in its place is asked for.</summary>
+    string? Topic => null;
+
     /// <summary>Whether its input ends.</summary>
     bool IsBounded { get; }
 
