@@ -84,9 +84,12 @@ public static class FlowCompiler
 
         private void WireSource(SourceDefinition definition)
         {
-            var bounded = environment.Sources.ContainsKey(definition.Name) || definition.Settings.IsBounded;
-            var source = environment.Sources.GetValueOrDefault(definition.Name) ?? definition.Settings.Create();
-            var start = definition.Start ?? new StartPosition(definition.Type == "kafka" ? StartKind.Tail : StartKind.Head);
+            // What takes the place of a source is bounded and read from its head.
+            var replaced = environment.Sources.GetValueOrDefault(definition.Name);
+            var bounded = replaced is not null || definition.Settings.IsBounded;
+            var source = replaced ?? definition.Settings.Create();
+            var start = replaced is null && definition.Start is { } given ? given
+                : new StartPosition(replaced is null && definition.Type == "kafka" ? StartKind.Tail : StartKind.Head);
             var records = source.Create(new SourceContext(flow.Name, definition.Name, start, environment.Time))
                 .MapMaterializedValue(control =>
                 {
