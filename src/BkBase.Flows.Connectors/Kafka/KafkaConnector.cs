@@ -279,7 +279,7 @@ internal sealed class GroupClient : IDisposable
 /// <summary>One consumer with its poll thread, which alone touches the client and the feeds.</summary>
 internal sealed class FeedConsumer : IDisposable
 {
-    private const int RecordsPerRound = 1000;
+    private const int RoundBytesMax = 1 << 20;
     private readonly KafkaConnector _connector;
     private readonly bool _isOwn;
     private readonly ConcurrentQueue<Action> _commands = new();
@@ -289,6 +289,7 @@ internal sealed class FeedConsumer : IDisposable
     private IConsumer<Ignore, int> _client = null!;
     private volatile bool _stop;
     private bool _used;
+    private int _roundRecordsMax = 1000;
     private volatile string? _trouble;
 
     public FeedConsumer(KafkaConnector connector, bool own)
@@ -313,6 +314,7 @@ internal sealed class FeedConsumer : IDisposable
     public void Add(KafkaReader reader, int partition, long offset) => _commands.Enqueue(() =>
     {
         _used = true;
+        _roundRecordsMax = Math.Min(_roundRecordsMax, reader.BatchRecordsMax);
         if (reader.IsStopped)
         {
             return;
@@ -384,7 +386,8 @@ internal sealed class FeedConsumer : IDisposable
     {
         try
         {
-            for (var n = 0; n < RecordsPerRound; n++)
+            var bytes = 0;
+            for (var n = 0; n < _roundRecordsMax && bytes < RoundBytesMax; n++)
             {
                 if (_client.Consume(n == 0 ? 50 : 0) is not { } message)
                 {
@@ -392,6 +395,7 @@ internal sealed class FeedConsumer : IDisposable
                 }
 
                 _trouble = null;
+                bytes += message.Message.Value;
                 if (!_feeds.TryGetValue((message.Topic, message.Partition.Value), out var feed) || message.Offset.Value < feed.Next)
                 {
                     continue;
@@ -448,11 +452,12 @@ internal sealed class FeedConsumer : IDisposable
     private bool Offer(Member member, long high)
     {
         var since = _connector.Time.GetTimestamp();
+        var next = member.Batch!.Offset(member.Batch.Count - 1) + 1; // before the offer: then the batch is the reader's
         while (!member.Reader.IsStopped && !_stop)
         {
-            if (member.Reader.Offer(member.Batch!, high))
+            if (member.Reader.Offer(member.Batch, high))
             {
-                member.Delivered = member.Batch!.Offset(member.Batch.Count - 1) + 1;
+                member.Delivered = next;
                 member.Batch = null;
                 return true;
             }

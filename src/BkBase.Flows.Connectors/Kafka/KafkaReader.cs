@@ -30,6 +30,8 @@ internal sealed class KafkaReader : IBatchReader, ISourceStatus
 
     public string Source => _context.Source;
 
+    public int BatchRecordsMax => _context.BatchRecordsMax;
+
     public bool IsStopped => _stop.IsCancellationRequested;
 
     public string? Status => _status ?? _partitions.Values.Select(p => p.Consumer?.Trouble).FirstOrDefault(t => t is not null);

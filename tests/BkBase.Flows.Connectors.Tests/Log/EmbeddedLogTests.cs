@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Text;
 using BkBase.Flows.Connectors.Log;
@@ -113,6 +114,49 @@ public sealed class EmbeddedLogTests : StreamTest
 
         await Assert.ThrowsAsync<ArgumentException>(() => log.AppendAsync("t", 0, new byte[1 << 17]));
         await Assert.ThrowsAsync<ArgumentOutOfRangeException>(() => log.AppendAsync("t", 7, "x"u8));
+    }
+
+    [Fact]
+    public async Task KeepsWhatWasAcknowledgedWhenItsProcessIsKilled()
+    {
+        const string Variable = "BKBASE_TEST_LOG_WRITER";
+        if (Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } folder)
+        {
+            // This is the child: writes until it is killed, and says what is acknowledged.
+            var writing = EmbeddedLog.Open(new EmbeddedLogOptions(folder), TimeProvider.System);
+            for (var i = 0; i < 1_000_000; i += 50)
+            {
+                await writing.AppendAsync("t", 0, Batch(i, 50));
+                await File.WriteAllTextAsync(Path.Combine(folder, "acknowledged.new"), Text(i + 50));
+                File.Move(Path.Combine(folder, "acknowledged.new"), Path.Combine(folder, "acknowledged"), overwrite: true);
+            }
+        }
+
+        var log = Directory.CreateDirectory(Path.Combine(Folder, "killed")).FullName;
+        var start = new ProcessStartInfo(Environment.ProcessPath!) { UseShellExecute = false };
+        if (Path.GetFileNameWithoutExtension(Environment.ProcessPath) == "dotnet")
+        {
+            start.ArgumentList.Add(typeof(EmbeddedLogTests).Assembly.Location);
+        }
+
+        start.ArgumentList.Add("-method");
+        start.ArgumentList.Add($"{typeof(EmbeddedLogTests).FullName}.{nameof(KeepsWhatWasAcknowledgedWhenItsProcessIsKilled)}");
+        start.Environment[Variable] = log;
+        using var child = Process.Start(start)!;
+        var acknowledged = Path.Combine(log, "acknowledged");
+        await Until(() => child.HasExited || (File.Exists(acknowledged) && int.Parse(File.ReadAllText(acknowledged), CultureInfo.InvariantCulture) > 2_000), "child writes");
+        Assert.False(child.HasExited);
+        Assert.Contains("open in another process", Assert.Throws<IOException>(() => EmbeddedLog.Open(new EmbeddedLogOptions(log), TimeProvider.System)).Message, StringComparison.Ordinal);
+        child.Kill();
+        await child.WaitForExitAsync().WaitAsync(Deadline);
+
+        await using var again = EmbeddedLog.Open(new EmbeddedLogOptions(log), TimeProvider.System);
+        var tail = (int)again.Tail("t", 0);
+        Assert.True(tail >= int.Parse(File.ReadAllText(acknowledged), CultureInfo.InvariantCulture));
+        Assert.Equal(tail, await again.AppendAsync("t", 0, Encoding.UTF8.GetBytes(Text(tail))));
+        var run = Run(new LogConnector(again).Open("t", bounded: true), Context());
+        await run.Done.WaitAsync(Deadline);
+        Assert.Equal(Enumerable.Range(0, tail + 1).Select(Text), run.Texts);
     }
 
     private static string Text(int i) => i.ToString(CultureInfo.InvariantCulture);
