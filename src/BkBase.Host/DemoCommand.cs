@@ -78,7 +78,9 @@ internal static class DemoCommand
 
     private static async Task<HashSet<string>> GenerateAsync(EmbeddedLog log, int minutes, ulong seed, CancellationToken stop)
     {
-        var options = new LabOptions { Seed = seed, Script = LabScript.Demo };
+        // The past minutes up to now: older rows would fall to the tables' TTL.
+        var now = TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds() / 60_000 * 60_000;
+        var options = new LabOptions { Seed = seed, Script = LabScript.Demo, Start = now - (minutes * 60_000L) };
         var generator = new LabGenerator(options);
         var end = options.Start + (minutes * 60_000L);
         var buffer = new ArrayBufferWriter<byte>(1 << 16);
