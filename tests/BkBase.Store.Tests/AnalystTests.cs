@@ -47,7 +47,13 @@ public sealed class AnalystTests(SharedStore store)
             "SELECT concat(toString(getSetting('max_threads')), ',', toString(toUInt64(getSetting('max_execution_time'))))",
             null,
             new QueryOptions { CustomSettings = new Dictionary<string, object> { ["max_threads"] = 1, ["max_execution_time"] = 1000 } }));
-        error = await Assert.ThrowsAsync<ClickHouseServerException>(() => client.ExecuteScalarAsync("SELECT number FROM numbers(2000000) ORDER BY number"));
+        error = await Assert.ThrowsAsync<ClickHouseServerException>(async () =>
+        {
+            using var reader = await client.ExecuteReaderAsync("SELECT number FROM numbers(2000000)");
+            while (reader.Read())
+            {
+            }
+        });
         Assert.Equal(396, error.ErrorCode);
     }
 
