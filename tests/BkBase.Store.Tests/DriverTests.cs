@@ -195,13 +195,14 @@ public sealed class DriverTests(SharedStore store)
         using var client = TestStore.Client(store.Address);
         for (var i = 0; i < 20; i++)
         {
-            await Assert.ThrowsAnyAsync<Exception>(async () =>
+            var error = await Assert.ThrowsAsync<ClickHouseServerException>(async () =>
             {
                 using var reader = await client.ExecuteReaderAsync("SELECT throwIf(number = 1500000), number FROM numbers(2000000)");
                 while (reader.Read())
                 {
                 }
             });
+            Assert.Equal(395, error.ErrorCode);
             Assert.Equal((byte)7, await client.ExecuteScalarAsync("SELECT 7"));
         }
     }

@@ -222,13 +222,23 @@ internal sealed class StoreEndpoint(StoreEngine engine, StoreOptions options, Ca
         {
             var more = stream.Start();
             Headers(context, request, format, stream.Ended ? Summary(new(stream.RowsRead, stream.BytesRead, 0, 0), stream.RowsRead) : null);
+            var tag = Guid.NewGuid().ToString("N")[..16];
+            context.Response.Headers["X-ClickHouse-Exception-Tag"] = tag;
             await using var body = Codings.Encode(context.Response.Body, request.Compression);
-            for (; more; more = stream.Next())
+            try
             {
-                foreach (var slice in stream.Current)
+                for (; more; more = stream.Next())
                 {
-                    await body.WriteAsync(slice, cancellationToken);
+                    foreach (var slice in stream.Current)
+                    {
+                        await body.WriteAsync(slice, cancellationToken);
+                    }
                 }
+            }
+            catch (EngineException e)
+            {
+                await body.WriteAsync(ErrorBlock(e, tag), CancellationToken.None);
+                throw;
             }
         }
         catch (Exception e) when (e is not EngineException && !stream.Ended)
@@ -258,6 +268,13 @@ internal sealed class StoreEndpoint(StoreEngine engine, StoreOptions options, Ca
         context.Response.ContentType = format is null ? null : ContentType(format);
     }
 
+    /// <summary>How the server tells of an error behind rows that are sent already; only who knows the tag can tell it from rows.</summary>
+    private static byte[] ErrorBlock(EngineException error, string tag)
+    {
+        var message = error.Message.TrimEnd('\n') + "\n";
+        return Encoding.UTF8.GetBytes(string.Create(CultureInfo.InvariantCulture, $"\r\n__exception__\r\n{tag}\r\n{message}{Encoding.UTF8.GetByteCount(message)} {tag}\r\n__exception__\r\n"));
+    }
+
     private static string ContentType(string format) =>
         format.StartsWith("JSONEachRow", StringComparison.OrdinalIgnoreCase) ? "application/x-ndjson; charset=UTF-8"
         : format.StartsWith("JSON", StringComparison.OrdinalIgnoreCase) ? "application/json; charset=UTF-8"
@@ -274,8 +291,8 @@ internal sealed class StoreEndpoint(StoreEngine engine, StoreOptions options, Ca
     {
         if (context.Response.HasStarted)
         {
-            context.Abort(); // the client must not take a cut result for a whole one
-            return;
+            await context.Response.Body.FlushAsync(CancellationToken.None);
+            throw error; // ends the connection without an end of the answer: nobody may take a cut result for a whole one
         }
 
         context.Response.Clear();
