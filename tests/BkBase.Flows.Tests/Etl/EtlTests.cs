@@ -144,6 +144,37 @@ public sealed class EtlTests
     }
 
     [Fact]
+    public void The_fast_way_and_the_general_way_agree()
+    {
+        var random = new Random(11);
+        var fast = Settings("{ type: bk_standard_v2_time_series, dimensions: [pod] }", new DiagnosticBag("f")).Create();
+        var output = new EtlOutput(fast.Schema);
+        string[] values = ["1", "-0", "0.1", "123456789.125", "1e5", "00", "1.", "9007199254740993", "0.30000000000000004", "null", "-5.5", "12345678901234567890"];
+        for (var i = 0; i < 4000; i++)
+        {
+            var text = $"{{\"dataid\":{i},\"data\":[{{\"metrics\":{{\"cpu\":{values[random.Next(values.Length)]},\"mem\":2}},\"target\":\"t{i % 3}\",\"dimension\":{{\"pod\":\"a{i % 5}\"{(i % 7 == 0 ? ",\"timestamp\":\"x\\\"\"" : "")}}},\"timestamp\":17000000000{i % 90 + 10}}}]}}";
+            var bytes = Encoding.UTF8.GetBytes(text);
+            if (i % 4 == 3)
+            {
+                bytes[random.Next(bytes.Length)] = (byte)random.Next(256);
+            }
+
+            var general = Settings("{ type: bk_standard_v2_time_series, dimensions: [pod] }", new DiagnosticBag("f")).Create();
+            var expected = new EtlOutput(general.Schema);
+            general.Parse(bytes, expected);
+            fast.Parse(bytes, output);
+            Assert.Equal(Dump(expected), Dump(output));
+        }
+    }
+
+    private static string Dump(EtlOutput output)
+    {
+        var batch = output.Rows.Build(default);
+        var rows = Enumerable.Range(0, batch.Count).Select(r => string.Join('|', batch.Columns.Select(c => c.GetValue(r) is IDictionary<string, string> m ? string.Join(',', m) : c.GetValue(r) is double d ? BitConverter.DoubleToInt64Bits(d).ToString(System.Globalization.CultureInfo.InvariantCulture) : c.GetValue(r))));
+        return string.Join('\n', rows) + string.Join(',', output.TakeRejections().Select(r => r.Reason + r.Path));
+    }
+
+    [Fact]
     public void No_bytes_make_a_format_throw()
     {
         var random = new Random(7);
