@@ -19,7 +19,7 @@ internal sealed class TimeSeriesShapes(MetricNames metrics, TimeUnit unit, int p
     private readonly List<Segment[]> _tails = [];
     private StringDictionary _series = new(16 << 20);
     private int[] _ids = new int[1024];
-    private int _generation = -1;
+    private StringDictionary? _strings;
 
     private enum Kind
     {
@@ -115,8 +115,7 @@ internal sealed class TimeSeriesShapes(MetricNames metrics, TimeUnit unit, int p
         tail.Add(new Segment(Kind.End, json[cursor..].ToArray(), []));
         AddNew(_heads, [.. head]);
         AddNew(_tails, [.. tail]);
-        _generation = -1;
-        Refresh(rows);
+        Name(rows);
     }
 
     private static void AddNew(List<Segment[]> shapes, Segment[] shape)
@@ -251,18 +250,24 @@ internal sealed class TimeSeriesShapes(MetricNames metrics, TimeUnit unit, int p
 
     private void Refresh(BatchBuilder rows)
     {
-        if (_series.IsFull || (_generation != rows.Generation && _generation >= 0))
+        if (_series.IsFull || !ReferenceEquals(_strings, rows.Strings))
         {
+            // Ids of another generation, or of another builder, are void.
             _series = new StringDictionary(16 << 20);
         }
 
-        if (_generation != rows.Generation)
+        if (!ReferenceEquals(_strings, rows.Strings))
         {
-            _generation = rows.Generation;
-            foreach (var segment in _items.SelectMany(s => s))
-            {
-                segment.Id = segment.Kind == Kind.Metric ? metrics.Id(segment.Name, rows.Strings) : 0;
-            }
+            _strings = rows.Strings;
+            Name(rows);
+        }
+    }
+
+    private void Name(BatchBuilder rows)
+    {
+        foreach (var segment in _items.SelectMany(s => s))
+        {
+            segment.Id = segment.Kind == Kind.Metric ? metrics.Id(segment.Name, rows.Strings) : 0;
         }
     }
 
