@@ -22,24 +22,36 @@ public sealed record TimeSeriesSettings(MetricOptions Options) : IEtlSettings
 }
 
 /// <summary>Parser of <see cref="TimeSeriesSettings"/>.</summary>
-public sealed class TimeSeriesEtl(MetricOptions options) : IEtl
+public sealed class TimeSeriesEtl : IEtl
 {
+    private readonly MetricOptions _options;
     private readonly JsonTape _tape = new();
-    private readonly DimensionSet _dimensions = new(options.Dimensions, options.DimensionReplace);
-    private readonly MetricNames _metrics = new(options);
-    private readonly int _mapColumn = 3 + options.Dimensions.Count;
+    private readonly DimensionSet _dimensions;
+    private readonly MetricNames _metrics;
+    private readonly TimeSeriesShapes _shapes;
+    private readonly int _mapColumn;
 
-    public Schema Schema => options.Schema;
+    public TimeSeriesEtl(MetricOptions options)
+    {
+        _options = options;
+        _dimensions = new DimensionSet(options.Dimensions, options.DimensionReplace);
+        _metrics = new MetricNames(options);
+        _shapes = new TimeSeriesShapes(_metrics, options.Unit, options.Dimensions.Count);
+        _mapColumn = 3 + options.Dimensions.Count;
+    }
+
+    public Schema Schema => _options.Schema;
 
     public void Parse(ReadOnlySpan<byte> payload, EtlOutput output)
     {
-        if (EtlRecord.Read(_tape, payload, output, out var root))
+        payload = payload.TrimEnd("\0\n\r\t "u8);
+        if (!_shapes.TryParse(payload, output.Rows) && EtlRecord.Read(_tape, payload, output, out var root))
         {
-            ParseItems(root, output);
+            ParseItems(root, payload, output);
         }
     }
 
-    private void ParseItems(in JsonItem root, EtlOutput output)
+    private void ParseItems(in JsonItem root, ReadOnlySpan<byte> payload, EtlOutput output)
     {
         var data = root["data"u8];
         if (!data.IsArray && !data.IsNothing)
@@ -52,7 +64,7 @@ public sealed class TimeSeriesEtl(MetricOptions options) : IEtl
         foreach (var item in data.Elements)
         {
             var before = output.Rows.Count;
-            if (!ParseItem(item, root, index++, output))
+            if (!ParseItem(item, root, payload, index++, output))
             {
                 output.Rows.RollbackTo(before);
             }
@@ -62,9 +74,13 @@ public sealed class TimeSeriesEtl(MetricOptions options) : IEtl
         {
             output.Filtered++;
         }
+        else if (output.Rejections.Count == refused)
+        {
+            _shapes.Learn(root, payload, output.Rows);
+        }
     }
 
-    private bool ParseItem(in JsonItem item, in JsonItem root, int index, EtlOutput output)
+    private bool ParseItem(in JsonItem item, in JsonItem root, ReadOnlySpan<byte> payload, int index, EtlOutput output)
     {
         if (!item.IsObject)
         {
@@ -72,7 +88,7 @@ public sealed class TimeSeriesEtl(MetricOptions options) : IEtl
         }
 
         var stamp = item["timestamp"u8];
-        var unit = options.Unit;
+        var unit = _options.Unit;
         if (stamp.IsNothing || (stamp.TryInt64(out var zero) && zero == 0))
         {
             stamp = root["timestamp"u8];
@@ -107,6 +123,7 @@ public sealed class TimeSeriesEtl(MetricOptions options) : IEtl
 
         var map = _dimensions.Map(output.Rows.Maps);
         var rows = output.Rows;
+        _shapes.AddSeries(item, root, payload, target, _dimensions, rows);
         foreach (var value in metrics.Properties)
         {
             var metric = _metrics.Id(value.Name, rows.Strings);
