@@ -1,0 +1,17 @@
+using BkBase.Flows.Definition;
+
+namespace BkBase.Flows.Operators;
+
+/// <summary>The stateless nodes that flows may name: an explicit list.</summary>
+public static class OperatorCatalog
+{
+    /// <param name="loader">Reads the tables of <c>enrich</c>; the engine itself opens nothing.</param>
+    public static IReadOnlyList<CatalogEntry<INodeSettings>> All(ILookupLoader loader) =>
+    [
+        FilterSettings.Entry,
+        DeriveSettings.Entry,
+        SplitSettings.Entry,
+        MergeSettings.Entry,
+        EnrichSettings.Entry(loader),
+    ];
+}
