@@ -4,6 +4,7 @@ using BkBase.Flows.Connectors.Kafka;
 using BkBase.Flows.Connectors.Log;
 using BkBase.Flows.Definition;
 using BkBase.Flows.Etl;
+using BkBase.Flows.Operators;
 
 namespace BkBase.Host;
 
@@ -17,6 +18,6 @@ internal static class HostCatalog
     public static FlowCatalog Create(ClickHouseConnector clickHouse, LogConnector log, FileConnector files, KafkaConnector kafka) => new(
         [files.Source, log.Source, kafka.Source],
         EtlCatalog.All,
-        [],
+        OperatorCatalog.All(new LookupLoader(clickHouse)),
         [clickHouse.SinkEntry()]);
 }

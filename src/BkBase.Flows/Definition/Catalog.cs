@@ -30,6 +30,9 @@ public interface INodeSettings
     /// <summary>Number of inputs it takes at most.</summary>
     int InputsMax => 1;
 
+    /// <summary>False when rows come out on named ports only.</summary>
+    bool HasOwnOutput => true;
+
     /// <summary>Names of outputs beside its own; a reader names them <c>node.port</c>.</summary>
     IReadOnlyList<string> Ports => [];
 

@@ -18,14 +18,14 @@ internal sealed class FlowChecker(DiagnosticBag diagnostics)
         var known = Known(sources, nodes);
         for (var i = 0; i < nodes.Count; i++)
         {
-            CheckInputs(nodes[i].From, inputs[i], known);
+            CheckInputs(nodes[i].From, inputs[i], known, nodes[i].Position);
             CheckCount(nodes[i], inputs[i].Count);
         }
 
         var sinkInputs = sinks.Select(s => SinkInput(s, sources, nodes)).ToList();
         for (var i = 0; i < sinks.Count; i++)
         {
-            CheckInputs(sinks[i].From, [sinkInputs[i]], known);
+            CheckInputs(sinks[i].From, [sinkInputs[i]], known, sinks[i].Position);
         }
 
         if (Order(nodes, inputs) is not { } order)
@@ -53,7 +53,11 @@ internal sealed class FlowChecker(DiagnosticBag diagnostics)
         known.UnionWith(sources.Select(s => s.Name));
         foreach (var node in nodes)
         {
-            known.Add(node.Name);
+            if (node.Settings?.HasOwnOutput ?? true)
+            {
+                known.Add(node.Name);
+            }
+
             known.UnionWith((node.Settings?.Ports ?? []).Select(p => $"{node.Name}.{p}"));
         }
 
@@ -83,14 +87,14 @@ internal sealed class FlowChecker(DiagnosticBag diagnostics)
         }
     }
 
-    private void CheckInputs(IReadOnlyList<Located> written, IReadOnlyList<string> inputs, HashSet<string> known)
+    private void CheckInputs(IReadOnlyList<Located> written, IReadOnlyList<string> inputs, HashSet<string> known, Position otherwise)
     {
         for (var i = 0; i < inputs.Count; i++)
         {
             _read.Add(inputs[i].Split('.')[0]);
-            if (!known.Contains(inputs[i]) && i < written.Count)
+            if (!known.Contains(inputs[i]) && (i < written.Count || inputs[i].Length > 0))
             {
-                diagnostics.Error(written[i].At, DiagnosticCodes.UnknownInput,
+                diagnostics.Error(i < written.Count ? written[i].At : otherwise, DiagnosticCodes.UnknownInput,
                     $"no source or node '{inputs[i]}'; there are {string.Join(", ", known.Order(StringComparer.Ordinal))}.{Suggestion.For(inputs[i], known)}");
             }
         }

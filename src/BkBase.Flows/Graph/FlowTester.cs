@@ -46,7 +46,7 @@ public static class FlowTester
         }
 
         CompareRejections(test, rejected, diagnostics);
-        foreach (var node in handle.Nodes.Where(n => n.Imbalance != 0 && n.Type != "split"))
+        foreach (var node in handle.Nodes.Where(n => n.Imbalance != 0))
         {
             diagnostics.Error(test.At, DiagnosticCodes.TestFailed, $"test '{test.Name}': node '{node.Node}' lost count of {node.Imbalance} rows");
         }

@@ -15,6 +15,8 @@ public sealed record SplitSettings(IReadOnlyList<KeyValuePair<Located, Expressio
     public static CatalogEntry<INodeSettings> Entry { get; } = new(
         "split", "Sends each row to the first route whose condition is true, else to 'rest'.", "type: split\nroutes: { high: value > 90, low: value < 10 }\n", Keys, Read);
 
+    public bool HasOwnOutput => false;
+
     public IReadOnlyList<string> Ports => [.. Routes.Select(r => r.Key.Text), Rest];
 
     public static SplitSettings Read(Section section)
