@@ -16,7 +16,11 @@ internal static class TestStore
 
     public static void SkipWithoutEngine() => Assert.SkipWhen(LibraryLocator.Find() is null, LibraryLocator.Missing);
 
-    public static string NewDirectory() => Directory.CreateTempSubdirectory("bkbase-store-").FullName;
+    private static readonly string Root = Directory.CreateTempSubdirectory("bkbase-store-").FullName;
+
+    static TestStore() => AppDomain.CurrentDomain.ProcessExit += (_, _) => Directory.Delete(Root, recursive: true);
+
+    public static string NewDirectory() => Directory.CreateDirectory(Path.Combine(Root, Guid.NewGuid().ToString("N"))).FullName;
 
     public static Task<StoreProcess> StartAsync(string directory, Func<StoreOptions, StoreOptions>? change = null)
     {

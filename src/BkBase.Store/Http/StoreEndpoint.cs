@@ -167,7 +167,7 @@ internal sealed class StoreEndpoint(StoreEngine engine, StoreOptions options, Ca
         {
             AnalystMode.Check(statement, 1);
         }
-        else if (request.ReadOnlyMethod && statement is StatementClass.Mutating or StatementClass.Global or StatementClass.Control && request.ReadOnlyMethod)
+        else if (request.ReadOnlyMethod && statement is StatementClass.Mutating or StatementClass.Global or StatementClass.Control)
         {
             throw EngineException.Of(EngineException.ReadOnly, "Cannot execute query in readonly mode. For queries over HTTP, method GET implies readonly. You should use method POST for modifying queries", "READONLY");
         }
