@@ -9,7 +9,12 @@ public sealed class LabTests
 {
     private static readonly LabOptions Small = new()
     {
-        Nodes = 3, PodsPerNode = 8, Step = 10_000, PodChurn = 2, MixedShapes = true, Script = LabScript.Demo,
+        Nodes = 3,
+        PodsPerNode = 8,
+        Step = 10_000,
+        PodChurn = 2,
+        MixedShapes = true,
+        Script = LabScript.Demo,
     };
 
     [Fact]
