@@ -1,25 +1,56 @@
 using BkBase.Flows.Connectors.ClickHouse;
+using BkBase.Store;
 
 namespace BkBase.Flows.Connectors.Tests.ClickHouse;
 
-/// <summary>A store for tests against the real engine: the one that BKBASE_CLICKHOUSE=http://host:port names.</summary>
+/// <summary>A store for tests against the real engine: the server that BKBASE_CLICKHOUSE=http://host:port names, else the embedded store.</summary>
 public sealed class ClickHouseFixture : IAsyncLifetime
 {
-    public Uri? Address { get; private set; }
+    private StoreProcess? _store;
+    private string? _directory;
+    private string _missing = "";
+    private Uri? _address;
 
     public async ValueTask InitializeAsync()
     {
-        Address = Environment.GetEnvironmentVariable("BKBASE_CLICKHOUSE") is { Length: > 0 } given ? new Uri(given) : await StartStoreAsync();
+        if (Environment.GetEnvironmentVariable("BKBASE_CLICKHOUSE") is { Length: > 0 } given)
+        {
+            _address = new Uri(given);
+            return;
+        }
+
+        _directory = Directory.CreateTempSubdirectory("bkbase-connector-").FullName;
+        try
+        {
+            _store = await StoreProcess.StartAsync(
+                new StoreOptions(_directory) { MaxServerMemoryBytes = 2L << 30 },
+                ["dotnet", typeof(ClickHouseFixture).Assembly.Location, "store"],
+                TimeProvider.System,
+                TestContext.Current.CancellationToken);
+            _address = new Uri(_store.Address);
+        }
+        catch (InvalidOperationException e) when (e.Message.Contains("libchdb", StringComparison.Ordinal))
+        {
+            _missing = e.Message;
+        }
     }
 
-    public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+    public async ValueTask DisposeAsync()
+    {
+        if (_store is not null)
+        {
+            await _store.DisposeAsync();
+        }
+
+        if (_directory is not null)
+        {
+            Directory.Delete(_directory, recursive: true);
+        }
+    }
 
     public ClickHouseConnector Connect(string database)
     {
-        Assert.SkipWhen(Address is null, "no store: set BKBASE_CLICKHOUSE=http://host:port");
-        return new ClickHouseConnector(ClickHouseOptions.At(Address!) with { Database = database }, TimeProvider.System);
+        Assert.SkipWhen(_address is null, $"no store: {_missing}");
+        return new ClickHouseConnector(ClickHouseOptions.At(_address!) with { Database = database }, TimeProvider.System);
     }
-
-    // The one place to start the store as a child process and give its address.
-    private static Task<Uri?> StartStoreAsync() => Task.FromResult<Uri?>(null);
 }
