@@ -45,6 +45,6 @@ public sealed class ClickHouseSink(ClickHouseSinkSettings settings, Func<SinkCon
             new BlockWriter(connector.Session, schema, $"{context.Flow}/{Generation}/{name}/{Incarnation}"),
             context.Limits,
             context.Time,
-            () => connector.NextWriter(context.Flow, name)));
+            context.Ledger));
     }
 }

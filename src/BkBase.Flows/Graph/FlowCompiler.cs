@@ -1,8 +1,10 @@
 using System.Collections.Immutable;
+using System.Globalization;
 using Akka;
 using Akka.Streams;
 using Akka.Streams.Dsl;
 using BkBase.Flows.Definition;
+using BkBase.Flows.Delivery;
 using BkBase.Flows.Records;
 
 namespace BkBase.Flows.Graph;
@@ -18,6 +20,9 @@ public sealed record FlowEnvironment(TimeProvider Time, ISink DeadLetters)
     /// <summary>Takes the place of the sinks that the flow names: flow tests.</summary>
     public Func<SinkDefinition, ISink>? Sinks { get; init; }
 
+    /// <summary>The run's checkpoint records; null for one that ends with the process. The flow's handle disposes it.</summary>
+    public FlowLedger? Ledger { get; init; }
+
     /// <summary>Further readers of nodes' outputs, by name (<c>node</c> or <c>node.port</c>): flow tests and taps.</summary>
     public IReadOnlyList<(string From, ISink Sink)> Taps { get; init; } = [];
 }
@@ -31,7 +36,7 @@ public static class FlowCompiler
     /// <summary>Builds and starts the flow.</summary>
     public static FlowHandle Run(FlowDefinition flow, FlowEnvironment environment, IMaterializer materializer)
     {
-        var handle = new FlowHandle(flow);
+        var handle = new FlowHandle(flow, environment.Ledger ?? FlowLedger.InMemory(flow.Name, flow.Revision, environment.Time));
         var graph = RunnableGraph.FromGraph(GraphDsl.Create(builder =>
         {
             new Wiring(flow, environment, handle, builder).Wire();
@@ -47,6 +52,7 @@ public static class FlowCompiler
         private readonly Dictionary<string, Outlet<StreamElement>> _outlets = new(StringComparer.Ordinal);
         private readonly Dictionary<string, List<Inlet<StreamElement>>> _readers = new(StringComparer.Ordinal);
         private readonly Dictionary<string, IReadOnlyList<string>> _sourcesOf = new(StringComparer.Ordinal);
+        private readonly HashSet<string> _edges = new(StringComparer.Ordinal);
 
         public void Wire()
         {
@@ -62,12 +68,12 @@ public static class FlowCompiler
 
             foreach (var sink in flow.Sinks)
             {
-                WireSink(sink.From, environment.Sinks?.Invoke(sink) ?? sink.Settings.Create(), sink.Schema);
+                WireSink(sink.From, environment.Sinks?.Invoke(sink) ?? sink.Settings.Create(), sink.Schema, $"{sink.Type} {sink.Settings.Describe}");
             }
 
             foreach (var (from, sink) in environment.Taps)
             {
-                WireSink(from, sink, SchemaOf(from));
+                WireSink(from, sink, SchemaOf(from), "tap");
             }
 
             foreach (var (name, outlet) in _outlets)
@@ -90,7 +96,7 @@ public static class FlowCompiler
             var source = replaced ?? definition.Settings.Create();
             var start = replaced is null && definition.Start is { } given ? given
                 : new StartPosition(replaced is null && definition.Type == "kafka" ? StartKind.Tail : StartKind.Head);
-            var records = source.Create(new SourceContext(flow.Name, definition.Name, start, environment.Time))
+            var records = source.Create(new SourceContext(flow.Name, definition.Name, start, environment.Time, handle.Ledger.Source(definition.Name)))
                 .MapMaterializedValue(control =>
                 {
                     handle.Attach(definition.Name, control);
@@ -125,27 +131,46 @@ public static class FlowCompiler
             WireDeadLetters(node.Name, (Outlet<StreamElement>)shape.Outlets[^1]);
         }
 
-        private void WireSink(string from, ISink sink, Schema schema)
-        {
-            var inlet = Tail(from, sink, schema);
-            Read(from, inlet);
-        }
+        private void WireSink(string from, ISink sink, Schema schema, string to) => Read(from, Tail(from, sink, schema, to));
 
         private void WireDeadLetters(string from, Outlet<StreamElement> rejections) =>
-            builder.From(rejections).To(Tail(from, environment.DeadLetters, SchemaOf(from)));
+            builder.From(rejections).To(Tail(from, environment.DeadLetters, SchemaOf(from), "dead letters"));
 
-        private Inlet<StreamElement> Tail(string from, ISink sink, Schema schema)
+        private Inlet<StreamElement> Tail(string from, ISink sink, Schema schema, string to)
         {
-            var edge = handle.Edge(_sourcesOf[from.Split('.')[0]]);
-            var context = new SinkContext(flow.Name, flow.Revision, from, schema, flow.Limits, environment.Time) { Biz = flow.Biz };
-            var tail = sink.Create(context)
-                .ToMaterialized(Sink.ForEach<Confirmation>(c => handle.Confirm(edge, c)), Keep.Right)
+            var sources = _sourcesOf[from.Split('.')[0]];
+            var edge = handle.Edge(sources);
+            var ledger = handle.Ledger.Edge(EdgeName(from, to), sources);
+            var context = new SinkContext(flow.Name, flow.Revision, from, schema, flow.Limits, environment.Time, ledger) { Biz = flow.Biz };
+            var gate = new MarkGate(ledger);
+            var tail = Akka.Streams.Dsl.Flow.Create<StreamElement>()
+                .Select(gate.Pass)
+                .Via(sink.Create(context))
+                .ToMaterialized(
+                    Sink.ForEach<Confirmation>(c =>
+                    {
+                        ledger.Confirm(c.Source, c.Partition, c.Offset);
+                        handle.Confirm(edge, c);
+                    }),
+                    Keep.Right)
                 .MapMaterializedValue(done =>
                 {
                     handle.Attach(done);
                     return NotUsed.Instance;
                 });
             return builder.Add(tail).Inlet;
+        }
+
+        // The name is part of checkpoint records: it must not change while what it means does not.
+        private string EdgeName(string from, string to)
+        {
+            var name = $"{from} > {to}";
+            for (var n = 2; !_edges.Add(name); n++)
+            {
+                name = string.Create(CultureInfo.InvariantCulture, $"{from} > {to} {n}");
+            }
+
+            return name;
         }
 
         private void Read(string from, Inlet<StreamElement> inlet)

@@ -1,4 +1,5 @@
 using BkBase.Flows.Definition;
+using BkBase.Flows.Delivery;
 using BkBase.Flows.Telemetry;
 
 namespace BkBase.Flows.Graph;
@@ -16,9 +17,12 @@ public sealed class FlowHandle
     private readonly Dictionary<(string Source, int Partition), PartitionProgress> _progress = [];
     private readonly Lock _lock = new();
 
-    internal FlowHandle(FlowDefinition flow) => Flow = flow;
+    internal FlowHandle(FlowDefinition flow, FlowLedger ledger) => (Flow, Ledger) = (flow, ledger);
 
     public FlowDefinition Flow { get; }
+
+    /// <summary>The run's checkpoint records.</summary>
+    public FlowLedger Ledger { get; }
 
     /// <summary>Counters of every source and node, in the order of the flow.</summary>
     public IReadOnlyList<NodeCounters> Nodes => _counters;
@@ -67,7 +71,20 @@ public sealed class FlowHandle
 
     internal void Attach(Task tail) => _tails.Add(tail);
 
-    internal void Started() => Completion = Task.WhenAll(_tails);
+    internal void Started() => Completion = EndAsync(Task.WhenAll(_tails));
+
+    // The last marks are published before the end is told.
+    private async Task EndAsync(Task tails)
+    {
+        try
+        {
+            await tails;
+        }
+        finally
+        {
+            await Ledger.DisposeAsync();
+        }
+    }
 
     internal void Confirm(int edge, Confirmation confirmation)
     {

@@ -3,6 +3,7 @@ using System.Text;
 using Akka.Actor;
 using Akka.Streams;
 using Akka.Streams.Dsl;
+using BkBase.Flows.Delivery;
 using BkBase.Flows.Graph;
 
 namespace BkBase.Flows.Connectors.Tests.Files;
@@ -27,7 +28,7 @@ public abstract class StreamTest : IAsyncLifetime
     }
 
     protected static SourceContext Context(string flow = "f", StartKind start = StartKind.Head, long at = 0, int batch = 4096) =>
-        new(flow, "input", new StartPosition(start, at), TimeProvider.System, batch);
+        new(flow, "input", new StartPosition(start, at), TimeProvider.System, FlowLedger.InMemory(flow, "rev", TimeProvider.System).Source("input"), batch);
 
     protected Running Run(ISource source, SourceContext context, Func<Task>? each = null)
     {
