@@ -23,6 +23,12 @@ public sealed record FlowEnvironment(TimeProvider Time, ISink DeadLetters)
     /// <summary>The run's checkpoint records; null for one that ends with the process. The flow's handle disposes it.</summary>
     public FlowLedger? Ledger { get; init; }
 
+    /// <summary>
+    /// Last offset to read, by source and partition; other partitions are not read. Null to read on. For runs that
+    /// settle what an earlier revision began.
+    /// </summary>
+    public IReadOnlyDictionary<(string Source, int Partition), long>? Until { get; init; }
+
     /// <summary>Further readers of nodes' outputs, by name (<c>node</c> or <c>node.port</c>): flow tests and taps.</summary>
     public IReadOnlyList<(string From, ISink Sink)> Taps { get; init; } = [];
 }
@@ -102,6 +108,11 @@ public static class FlowCompiler
                     handle.Attach(definition.Name, control);
                     return NotUsed.Instance;
                 });
+            if (environment.Until is { } until)
+            {
+                records = records.Via(new UntilStage(until.Where(u => u.Key.Source == definition.Name).ToDictionary(u => u.Key.Partition, u => u.Value)));
+            }
+
             var counters = handle.Count(definition.Name, definition.EtlType);
             var etl = builder.Add(new EtlStage(definition.Name, definition.Etl.Create(), flow.Limits, bounded, counters));
             builder.From(builder.Add(records)).To(etl.In);
