@@ -40,9 +40,9 @@ internal sealed class ClickHouseStage(BlockWriter writer, FlowLimits limits, Tim
         private readonly Action _tick;
         private ITimer? _timer;
         private RecordBatch? _held;
+        private int _recording;
         private int _flying;
         private bool _hasTable;
-        private bool _isRecording;
         private bool _isArmed;
 
         public Logic(ClickHouseStage stage, BlockWriter writer, FlowLimits limits, TimeProvider time, EdgeLedger ledger)
@@ -244,7 +244,7 @@ internal sealed class ClickHouseStage(BlockWriter writer, FlowLimits limits, Tim
 
         private void Go()
         {
-            if (_hasTable && _closed.Count > 0 && !_isRecording)
+            if (_hasTable && _closed.Count > 0 && _recording == 0)
             {
                 Record();
             }
@@ -263,12 +263,12 @@ internal sealed class ClickHouseStage(BlockWriter writer, FlowLimits limits, Tim
 
             if (!IsClosed(_stage._in))
             {
-                if (_held is null && _closed.Count + _ready.Count + _flying < _limits.Pending && !HasBeenPulled(_stage._in))
+                if (_held is null && _closed.Count + _recording + _ready.Count + _flying < _limits.Pending && !HasBeenPulled(_stage._in))
                 {
                     Pull(_stage._in);
                 }
             }
-            else if (_held is null && !_isRecording && _open.Count + _closed.Count + _ready.Count + _flying + _dirty.Count == 0)
+            else if (_held is null && _open.Count + _closed.Count + _recording + _ready.Count + _flying + _dirty.Count == 0)
             {
                 CompleteStage();
             }
@@ -277,7 +277,7 @@ internal sealed class ClickHouseStage(BlockWriter writer, FlowLimits limits, Tim
         // A block is recorded before it is sent; all that closed meanwhile go into the next record together.
         private void Record()
         {
-            _isRecording = true;
+            _recording = _closed.Count;
             Block[] blocks = [.. _closed];
             _closed.Clear();
             foreach (var block in blocks)
@@ -288,7 +288,7 @@ internal sealed class ClickHouseStage(BlockWriter writer, FlowLimits limits, Tim
             var recorded = Task.WhenAll(blocks.Select(b => b.Partition).Distinct().Select(p => _ledger.RecordAsync(p.Source, p.Partition, p.Progress())));
             Run(_ => recorded, () =>
             {
-                _isRecording = false;
+                _recording = 0;
                 foreach (var block in blocks)
                 {
                     _ready.Enqueue(block);
