@@ -18,7 +18,7 @@ public enum TimeUnit
 internal static class EventTime
 {
     // The end of year 9999: later times cannot be written as a date.
-    private const long MillisecondsMax = 253_402_300_799_999;
+    internal const long MillisecondsMax = 253_402_300_799_999;
 
     public static readonly IReadOnlyList<string> Units = ["auto", "s", "ms", "us", "ns"];
 
