@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 using System.Text.RegularExpressions;
 using BkBase.Flows.Definition;
@@ -164,12 +165,7 @@ internal sealed partial class CleanCompiler(DiagnosticBag diagnostics)
     private CleanNode? Access(Section section, Place place)
     {
         var (key, index) = (section.Text("key"), section.Integer("index"));
-        (CleanKind, byte[])? orElse = section.Text("default_type") switch
-        {
-            null or "" or "null" => null,
-            "string" or "text" => (CleanKind.Text, Encoding.UTF8.GetBytes(section.Text("default_value") ?? "")),
-            _ => (CleanKind.Text, Encoding.UTF8.GetBytes(section.Text("default_value") ?? "0")),
-        };
+        var orElse = Default(section);
         switch (section.Choice("subtype"))
         {
             case "access_obj" when Required(section, "key", key is not null):
@@ -183,6 +179,24 @@ internal sealed partial class CleanCompiler(DiagnosticBag diagnostics)
                 byte[][] keys = [.. section.Text("keys")!.Split(',').Select(Encoding.UTF8.GetBytes)];
                 return Next(section, place) is { } after ? new CleanAccessMulti(keys, Encoding.UTF8.GetBytes(section.Text("separator") ?? ","), place.Path, after) : null;
             default:
+                return null;
+        }
+    }
+
+    private static (CleanKind, byte[])? Default(Section section)
+    {
+        var text = section.Text("default_value") ?? "";
+        switch (section.Text("default_type"))
+        {
+            case null or "" or "null": return null;
+            case "string" or "text": return (CleanKind.Text, Encoding.UTF8.GetBytes(text));
+            case "int" or "long" or "double" or "bigint" or "bigdecimal" when double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) && double.IsFinite(number):
+                return (CleanKind.Number, Encoding.UTF8.GetBytes(text.Trim()));
+            case "int" or "long" or "double" or "bigint" or "bigdecimal":
+                section.Error("default_value", DiagnosticCodes.WrongType, $"'{text}' is not a number");
+                return null;
+            case var word:
+                section.Error("default_type", DiagnosticCodes.WrongType, $"'{word}' is not a type; types are null (none), string, text, int, long, double, bigint, bigdecimal");
                 return null;
         }
     }

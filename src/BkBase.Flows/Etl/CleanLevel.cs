@@ -176,7 +176,7 @@ internal static class CleanPath
             }
             else
             {
-                text.Append('.').Append(Encoding.UTF8.GetString(values.Text(position)));
+                text.Append(text.Length == 0 ? "" : ".").Append(Encoding.UTF8.GetString(values.Text(position)));
             }
         }
 
