@@ -31,6 +31,19 @@ internal static class EventTime
         _ => TimeUnit.Auto,
     };
 
+    /// <summary>Word of a unit.</summary>
+    public static string Word(TimeUnit unit) => Units[(int)unit];
+
+    /// <summary>The unit that a time of our days has, told by magnitude; auto below seconds.</summary>
+    public static TimeUnit UnitOf(long value) => value switch
+    {
+        < 1_000_000_000 => TimeUnit.Auto,
+        < 1_000_000_000_000 => TimeUnit.S,
+        < 1_000_000_000_000_000 => TimeUnit.Ms,
+        < 1_000_000_000_000_000_000 => TimeUnit.Us,
+        _ => TimeUnit.Ns,
+    };
+
     /// <summary>False for zero, times before 1970 and times that no date can hold.</summary>
     public static bool TryMilliseconds(long value, TimeUnit unit, out long time)
     {
