@@ -232,10 +232,12 @@ public sealed class CleanTests
     internal static string Assigned(string name, string type = "string") =>
         $"{{ type: fun, method: from_json, next: {{ type: assign, subtype: assign_obj, assign: [{{ key: {name}, assign_to: {name}, type: {type} }}] }} }}";
 
+    internal static string Yaml(string tree, string conf = Now, string more = "") => $"{{ type: clean, conf: {conf}, extract: {tree} {more} }}";
+
     internal static IReadOnlyList<Diagnostic> Findings(string tree, string conf = Now, string more = "")
     {
         var bag = new DiagnosticBag("f.yaml");
-        EtlTests.Settings($"{{ type: clean, conf: {conf}, extract: {tree} {more} }}", bag);
+        EtlTests.Settings(Yaml(tree, conf, more), bag);
         return bag.Sorted();
     }
 
@@ -258,7 +260,7 @@ public sealed class CleanTests
     private static (List<Dictionary<string, object?>> Rows, Rejection[] Refused) Run(string tree, byte[] payload, string conf, string more = "")
     {
         var bag = new DiagnosticBag("f.yaml");
-        var etl = EtlTests.Settings($"{{ type: clean, conf: {conf}, extract: {tree} {more} }}", bag).Create();
+        var etl = EtlTests.Settings(Yaml(tree, conf, more), bag).Create();
         Assert.DoesNotContain(bag.Sorted(), d => d.Severity == Severity.Error);
         var output = new EtlOutput(etl.Schema);
         var found = EtlTests.Parse(etl, payload, output);
