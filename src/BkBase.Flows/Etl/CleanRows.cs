@@ -158,7 +158,10 @@ internal sealed class CleanRows(CleanPlan plan, CleanRun run)
     private bool TryTime(CleanColumn column, int cell, out long time)
     {
         time = 0;
-        return cell != CleanValues.None && plan.Time.TryRead(TimeText(column, cell), out time);
+        return cell != CleanValues.None
+            && (plan.Time.Length > 0 && column.Type is CleanType.Int or CleanType.Long
+                ? plan.Time.TryRead(run.Number(cell), out time)
+                : plan.Time.TryRead(TimeText(column, cell), out time));
     }
 
     private ReadOnlySpan<byte> TimeText(CleanColumn column, int cell) =>

@@ -32,7 +32,8 @@ internal sealed record CleanTime(int Length, JavaDatePattern? Pattern, double Zo
         return time > 0;
     }
 
-    private bool TryRead(long number, out long time)
+    /// <summary>The time that a number means; false when times are texts.</summary>
+    public bool TryRead(long number, out long time)
     {
         time = 0;
         var (factor, divisor) = Length switch
@@ -43,7 +44,7 @@ internal sealed record CleanTime(int Length, JavaDatePattern? Pattern, double Zo
             16 => (1L, 1000L),
             _ => (1000L, 10L * (10 - Length)),
         };
-        if (number <= 0 || number / divisor > EventTime.MillisecondsMax / factor)
+        if (Length == 0 || number <= 0 || number / divisor > EventTime.MillisecondsMax / factor)
         {
             return false;
         }

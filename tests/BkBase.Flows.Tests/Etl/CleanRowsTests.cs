@@ -213,6 +213,72 @@ public sealed class CleanRowsTests
         Assert.Contains(CleanTests.Findings(Each, conf, more), d => d.Code == code && d.Severity == Severity.Error);
 
     [Fact]
+    public void Nothing_is_allocated_per_record()
+    {
+        var etl = EtlTests.Settings(CleanTests.Yaml(Each, Conf), new DiagnosticBag("f.yaml")).Create();
+        var output = new EtlOutput(etl.Schema);
+        var payload = "{\"host\":\"h\\u00e4\",\"ts\":1700000000,\"v\":[{\"a\":1,\"b\":\"2\",\"s\":\"x\"},{\"a\":3}]}"u8.ToArray();
+        long before = 0;
+        for (var i = 0; i < 2000; i++)
+        {
+            before = i == 1000 ? GC.GetAllocatedBytesForCurrentThread() : before;
+            etl.Parse(payload, output);
+            output.Rows.RollbackTo(0);
+        }
+
+        Assert.Empty(output.Rejections);
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 1000);
+    }
+
+    [Fact]
+    public void No_text_makes_a_function_throw()
+    {
+        const string Leaf = "next: { type: assign, subtype: assign_pos, assign: [{ index: 0, assign_to: X }] }";
+        string[] functions =
+        [
+            "csvline", "from_url", "from_json", "from_json_list", "split, args: ['|', 3]", "splitkv, args: ['&,', ':=']", "replace, args: [a, bb, '|']",
+            "regex_extract, args: [{ regexp: '(?<x>a+)(?<y>b)?' }]", "to_string", "pop", "zip, args: [a, b]", "iterate, args: [n]", "items, args: [k]",
+        ];
+        var random = new Random(5);
+        const string Letters = "ab{}[]\"\\,:|%=&+-.0123456789eE\r\n\0 \u00e4";
+        foreach (var function in functions)
+        {
+            var tree = $"{{ type: fun, method: {function}, next: {{ type: fun, method: to_string, {Leaf.Replace("X", "v", StringComparison.Ordinal)} }} }}";
+            var lines = $"{{ type: fun, method: split, args: ['\\n'], next: {{ type: fun, method: iterate, next: {tree} }} }}";
+            foreach (var each in new[] { tree, function.StartsWith("it", StringComparison.Ordinal) || function.StartsWith("items", StringComparison.Ordinal) ? tree : lines })
+            {
+                var etl = EtlTests.Settings(CleanTests.Yaml(each), new DiagnosticBag("f.yaml")).Create();
+                var output = new EtlOutput(etl.Schema);
+                for (var i = 0; i < 1000; i++)
+                {
+                    var text = string.Concat(Enumerable.Range(0, random.Next(30)).Select(_ => Letters[random.Next(Letters.Length)]));
+                    var (rows, refused, filtered) = EtlTests.Parse(etl, System.Text.Encoding.UTF8.GetBytes(text), output);
+                    Assert.True(rows.Count + refused.Length + filtered > 0);
+                }
+            }
+        }
+    }
+
+    [Fact]
+    public void The_example_of_the_documentation_is_a_clean_flow()
+    {
+        var text = File.ReadAllText(Path.Combine(Path.GetDirectoryName(Path.GetDirectoryName(Case.DefaultDirectory))!, "flows", "README.md"));
+        var start = text.IndexOf("```yaml", StringComparison.Ordinal) + 7;
+        var yaml = text[start..text.IndexOf("```", start, StringComparison.Ordinal)];
+        var stream = new YamlDotNet.RepresentationModel.YamlStream();
+        stream.Load(new StringReader(yaml));
+        var etl = (YamlDotNet.RepresentationModel.YamlMappingNode)stream.Documents[0].RootNode["sources"][0]["etl"];
+        var bag = new DiagnosticBag("README.md");
+        var settings = CleanSettings.Entry.Read(new Section(etl, [new Key("type", KeyKind.Text, "format"), .. CleanSettings.Entry.Keys], bag, "etl"));
+        Assert.Empty(bag.Sorted());
+        var parser = settings.Create();
+        var (rows, refused, _) = EtlTests.Parse(
+            parser, System.Text.Encoding.UTF8.GetBytes("{\"_time_\":\"2018-03-14 11:05:16\",\"_server_\":\"10.0.0.1\",\"_value_\":[\"4|ok|1.5\",\"5|slow|x\"]}"), new EtlOutput(parser.Schema));
+        Assert.Equal([(4L, "ok", (double?)1.5), (5L, "slow", null)], rows.Select(r => ((long)r["id"]!, (string)r["state"]!, (double?)r["cost"])));
+        Assert.Equal("_value_[1][2]", Assert.Single(refused).Path);
+    }
+
+    [Fact]
     public void Parsers_of_one_setting_do_not_disturb_each_other()
     {
         var bag = new DiagnosticBag("f.yaml");
