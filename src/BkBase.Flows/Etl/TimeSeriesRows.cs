@@ -59,7 +59,7 @@ internal sealed class TimeSeriesRows
         _current[0] = Dimensions.Map(rows.Maps);
         _current[1] = Math.Max(0, Dimensions.Target);
         Dimensions.Promoted.CopyTo(_current.AsSpan(2));
-        if (!dimension.IsEmpty)
+        if (!dimension.IsEmpty && _series.Find(dimension).IsEmpty)
         {
             _series.Add(dimension, _current);
         }

@@ -27,16 +27,13 @@ internal sealed class TimeSeriesScan(TimeUnit unit, TimeSeriesRows item, TimeSer
     private readonly byte[] _head = new byte[256];
     private int _headLength;
     private bool _headHasTarget;
-    private bool _headHasTime;
     private StringDictionary? _generation;
 
-    // What the envelope would have to give to items, and what it has.
+    // Whether an item has no target of its own, and whether the envelope has one to give.
     private bool _lacksTarget;
-    private bool _lacksTime;
     private bool _hasTarget;
-    private bool _hasTime;
 
-    private bool NeedsEnvelope => (_lacksTarget && _hasTarget) || (_lacksTime && _hasTime);
+    private bool NeedsEnvelope => _lacksTarget && _hasTarget;
 
     /// <summary>Rows and refusals of the whole message; or false, and neither.</summary>
     public bool TryParse(ReadOnlySpan<byte> json, EtlOutput output)
@@ -49,7 +46,7 @@ internal sealed class TimeSeriesScan(TimeUnit unit, TimeSeriesRows item, TimeSer
         }
 
         var (rows, refused) = (output.Rows.Count, output.Rejections.Count);
-        (_lacksTarget, _lacksTime, _hasTarget, _hasTime) = (false, false, false, false);
+        (_lacksTarget, _hasTarget) = (false, false);
         var scan = new JsonScan(json);
         if (TryEnvelope(ref scan, json, output, out var broken) && !NeedsEnvelope)
         {
@@ -92,7 +89,7 @@ internal sealed class TimeSeriesScan(TimeUnit unit, TimeSeriesRows item, TimeSer
         if (_headLength > 0 && json.StartsWith(_head.AsSpan(0, _headLength)))
         {
             scan.At = _headLength;
-            (_hasTarget, _hasTime) = (_headHasTarget, _headHasTime);
+            _hasTarget = _headHasTarget;
             return true;
         }
 
@@ -112,7 +109,7 @@ internal sealed class TimeSeriesScan(TimeUnit unit, TimeSeriesRows item, TimeSer
             {
                 _headLength = scan.At <= _head.Length ? scan.At : 0;
                 json[.._headLength].CopyTo(_head);
-                (_headHasTarget, _headHasTime) = (_hasTarget, _hasTime);
+                _headHasTarget = _hasTarget;
                 return true;
             }
 
@@ -129,7 +126,6 @@ internal sealed class TimeSeriesScan(TimeUnit unit, TimeSeriesRows item, TimeSer
     private bool TryField(ref JsonScan scan, ReadOnlySpan<byte> name)
     {
         _hasTarget |= name.SequenceEqual("target"u8);
-        _hasTime |= name.SequenceEqual("timestamp"u8);
         return scan.TrySkip();
     }
 
@@ -154,11 +150,12 @@ internal sealed class TimeSeriesScan(TimeUnit unit, TimeSeriesRows item, TimeSer
             if (!TryItem(ref scan, output.Rows))
             {
                 scan.At = start;
-                broken = tape.ParseAlone(ref scan, index, output, ref _lacksTarget, ref _lacksTime);
-                if (broken is not null)
+                if (!tape.TryParseAlone(ref scan, index, output, out broken, out var isFromEnvelope))
                 {
                     return false;
                 }
+
+                _lacksTarget |= isFromEnvelope;
             }
 
             index++;

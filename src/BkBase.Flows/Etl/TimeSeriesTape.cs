@@ -38,31 +38,46 @@ internal sealed class TimeSeriesTape(TimeUnit unit, TimeSeriesRows rows)
     }
 
     /// <summary>
-    /// Rows or the refusal of the item at which <paramref name="scan"/> stands, which is good JSON up to there. Returns why
-    /// the message is no good JSON when the item is none.
+    /// Rows or the refusal of the item at which <paramref name="scan"/> stands, which is good JSON up to there. False when the
+    /// item has no time of its own, so that only the whole message can say; or when it is no good JSON, and so neither is the message.
     /// </summary>
-    public string? ParseAlone(ref JsonScan scan, int index, EtlOutput output, ref bool lacksTarget, ref bool lacksTime)
+    /// <param name="scan">Stands behind the item afterwards.</param>
+    /// <param name="index">Number of the item.</param>
+    /// <param name="output">Takes rows and refusals.</param>
+    /// <param name="broken">Why the message is no good JSON.</param>
+    /// <param name="lacksTarget">Whether the item has no target of its own.</param>
+    public bool TryParseAlone(ref JsonScan scan, int index, EtlOutput output, out string? broken, out bool lacksTarget)
     {
         var rest = scan.Rest;
-        if (!Utf8.IsValid(rest))
+        lacksTarget = false;
+
+        // What was read so far is UTF-8.
+        broken = Utf8.IsValid(rest) ? null : RejectReason.BadEncoding;
+        if (broken is not null)
         {
-            // What was read so far is UTF-8.
-            return RejectReason.BadEncoding;
+            return false;
         }
 
-        if (_tape.Read(rest, out var consumed, JsonTape.DepthMax - LevelsAround, isPrefix: true) is { } reason)
+        broken = _tape.Read(rest, out var consumed, JsonTape.DepthMax - LevelsAround, isPrefix: true);
+        if (broken is not null)
         {
-            return reason;
+            return false;
         }
 
         var item = _tape.Root(rest);
-        var stamp = item["timestamp"u8];
-        lacksTarget |= item["target"u8].IsNothing;
-        lacksTime |= stamp.IsNothing || (stamp.TryInt64(out var zero) && zero == 0);
+        if (item.IsObject && HasNoTime(item))
+        {
+            return false;
+        }
+
+        lacksTarget = item["target"u8].IsNothing;
         ParseItem(item, _tape.None, index, output);
         scan.At += consumed;
-        return null;
+        return true;
     }
+
+    private static bool HasNoTime(in JsonItem item) =>
+        item["timestamp"u8] is var stamp && (stamp.IsNothing || (stamp.TryInt64(out var zero) && zero == 0));
 
     private void ParseItem(in JsonItem item, in JsonItem root, int index, EtlOutput output)
     {
@@ -74,7 +89,7 @@ internal sealed class TimeSeriesTape(TimeUnit unit, TimeSeriesRows rows)
 
         var stamp = item["timestamp"u8];
         var given = unit;
-        if (stamp.IsNothing || (stamp.TryInt64(out var zero) && zero == 0))
+        if (HasNoTime(item))
         {
             stamp = root["timestamp"u8];
             given = TimeUnit.Auto;
@@ -113,16 +128,20 @@ internal sealed class TimeSeriesTape(TimeUnit unit, TimeSeriesRows rows)
             return Refuse(output, RejectReason.WrongType, index, ".dimension", "'dimension' is an object", item);
         }
 
-        _last.Read(dimension);
-        foreach (var value in dimension.Properties)
+        if (!(dimension.IsObject && rows.TrySeries(dimension.Raw)))
         {
-            if (_last.Is(dimension, value) && !rows.Dimensions.Add(value.Name, value, output.Rows.Strings))
+            _last.Read(dimension);
+            foreach (var value in dimension.Properties)
             {
-                return Refuse(output, RejectReason.WrongType, index, $".dimension.{Encoding.UTF8.GetString(value.Name)}", "a dimension is a text, number or boolean", item);
+                if (_last.Is(dimension, value) && !rows.Dimensions.Add(value.Name, value, output.Rows.Strings))
+                {
+                    return Refuse(output, RejectReason.WrongType, index, $".dimension.{Encoding.UTF8.GetString(value.Name)}", "a dimension is a text, number or boolean", item);
+                }
             }
+
+            rows.KeepSeries(dimension.IsObject ? dimension.Raw : default, output.Rows);
         }
 
-        rows.KeepSeries(dimension.IsObject ? dimension.Raw : default, output.Rows);
         var given = item["target"u8];
         if (given.IsNothing)
         {

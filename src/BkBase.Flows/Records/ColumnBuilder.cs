@@ -101,6 +101,12 @@ internal sealed class ColumnBuilder
 
     public void Truncate(int rows)
     {
+        if (!_field.Nullable)
+        {
+            _set = Math.Min(_set, rows);
+            return;
+        }
+
         while (_set > rows)
         {
             _set--;
@@ -201,15 +207,26 @@ internal sealed class ColumnBuilder
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void Extend(int row, int count)
+    {
+        if (row + count > Capacity || _field.Nullable)
+        {
+            ExtendSlowly(row, count);
+        }
+
+        _set = row + count;
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void ExtendSlowly(int row, int count)
     {
         if (row + count > Capacity)
         {
             Grow(Math.Max(row + count, Capacity * 2));
         }
 
-        _set = row + count;
-        for (var i = row; _field.Nullable && i < _set; i++)
+        for (var i = row; _field.Nullable && i < row + count; i++)
         {
             _validity[i >> 6] |= 1UL << (i & 63);
         }
