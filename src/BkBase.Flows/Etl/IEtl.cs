@@ -45,6 +45,13 @@ public sealed class EtlOutput(Schema schema, long dictionaryBytesMax = StringDic
     public void Reject(string reason, string path, string message, ReadOnlySpan<byte> raw, long eventTime = 0) =>
         _rejections.Add(Rejection.Create(reason, path, message, _offset, eventTime, raw));
 
+    /// <summary>Forgets the rows and refusals beyond so many.</summary>
+    internal void RollbackTo(int rows, int rejections)
+    {
+        Rows.RollbackTo(rows);
+        _rejections.RemoveRange(rejections, _rejections.Count - rejections);
+    }
+
     /// <summary>Hands over the refusals and forgets them.</summary>
     public Rejection[] TakeRejections()
     {

@@ -17,7 +17,7 @@ public sealed class BatchBuilder
         Schema = schema;
         DictionaryBytesMax = dictionaryBytesMax;
         Strings = new StringDictionary(dictionaryBytesMax);
-        Maps = new MapDictionary(Strings);
+        Maps = new MapDictionary(Strings, dictionaryBytesMax);
         _columns = [.. schema.Fields.Select(f => new ColumnBuilder(f))];
     }
 
@@ -77,6 +77,30 @@ public sealed class BatchBuilder
         _origins[_count++] = _origin;
     }
 
+    /// <summary>Sets an int64 or datetime column of the next rows to one value.</summary>
+    internal void FillInt64(int column, long value, int count) => _columns[column].Longs(_count, count).Fill(value);
+
+    /// <summary>Sets a float64 column of the next rows.</summary>
+    internal void FillFloat64(int column, ReadOnlySpan<double> values) => values.CopyTo(_columns[column].Doubles(_count, values.Length));
+
+    /// <summary>Sets a string or map column of the next rows to one id.</summary>
+    internal void FillId(int column, int id, int count) => _columns[column].Ints(_count, count).Fill(id);
+
+    /// <summary>Sets a string or map column of the next rows.</summary>
+    internal void FillIds(int column, ReadOnlySpan<int> ids) => ids.CopyTo(_columns[column].Ints(_count, ids.Length));
+
+    /// <summary>Keeps so many rows, all columns of which were filled.</summary>
+    internal void CommitRows(int count)
+    {
+        if (_count + count > _origins.Length)
+        {
+            Array.Resize(ref _origins, Math.Max(_count + count, _origins.Length * 2));
+        }
+
+        _origins.AsSpan(_count, count).Fill(_origin);
+        _count += count;
+    }
+
     /// <summary>Forgets what was set since the last <see cref="CommitRow"/>.</summary>
     public void RollbackRow()
     {
@@ -100,7 +124,7 @@ public sealed class BatchBuilder
     public int DropAfter(int firstRow, long bound, out long firstDropped)
     {
         firstDropped = 0;
-        var times = _columns[0].Longs;
+        var times = _columns[0].Times;
         var from = firstRow;
         while (from < _count && times[from] <= bound)
         {
@@ -145,10 +169,10 @@ public sealed class BatchBuilder
 
         var batch = new RecordBatch(Schema, columns, _count, lineage, _origins.AsSpan(0, _count).ToArray());
         _count = 0;
-        if (Strings.IsFull)
+        if (Strings.IsFull || Maps.IsFull)
         {
             Strings = new StringDictionary(DictionaryBytesMax);
-            Maps = new MapDictionary(Strings);
+            Maps = new MapDictionary(Strings, DictionaryBytesMax);
             Generation++;
         }
 
