@@ -30,7 +30,7 @@ public sealed class ClickHouseConnector(ClickHouseOptions options, TimeProvider 
 
     /// <summary>A sink for <c>bkbase.dead_letters</c>.</summary>
     public ClickHouseSink DeadLetterSink() =>
-        new(new ClickHouseSinkSettings(this, DeadLetters.Table, TimeSpan.FromDays(30), TableSchema.ZoneDefault), _ => DeadLetters.Table);
+        new(new ClickHouseSinkSettings(this, DeadLetters.Table, DeadLetters.Ttl, TableSchema.ZoneDefault), _ => DeadLetters.Table);
 
     /// <summary>A table manager of the same store.</summary>
     public TableManager Tables() => new(Session);
