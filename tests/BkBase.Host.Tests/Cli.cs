@@ -114,13 +114,16 @@ internal sealed class CliRun : IDisposable
     public string Output => Text(_output);
 
     /// <summary>Waits until the condition holds; fails with what the process said when it does not, or the process is gone.</summary>
-    public async Task UntilAsync(Func<bool> condition)
+    public Task UntilAsync(Func<bool> condition) => UntilAsync(() => Task.FromResult(condition()));
+
+    /// <inheritdoc cref="UntilAsync(Func{bool})"/>
+    public async Task UntilAsync(Func<Task<bool>> condition)
     {
         var start = Stopwatch.StartNew();
-        while (!condition())
+        while (!await condition())
         {
             Assert.True(start.Elapsed < Patience, $"not in time; {Output}\n{Error}");
-            Assert.False(_process.HasExited && !condition(), $"the process ended; {Output}\n{Error}");
+            Assert.False(_process.HasExited && !await condition(), $"the process ended; {Output}\n{Error}");
             await Task.Delay(20, TestContext.Current.CancellationToken);
         }
     }

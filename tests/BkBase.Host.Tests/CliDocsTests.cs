@@ -59,12 +59,13 @@ public sealed class CliDocsTests(CliStore store) : IClassFixture<CliStore>
         using var folder = new CliFolder();
         var readme = await File.ReadAllTextAsync(Path.Combine(Cli.Checkout, "README.md"), TestContext.Current.CancellationToken);
         var section = readme[readme.IndexOf("## A first flow of your own", StringComparison.Ordinal)..];
-        var flow = Fence("yaml").Match(section).Groups[1].Value;
+        var fence = Fence("yaml").Match(section);
+        var flow = fence.Groups[1].Value;
         Assert.InRange(flow.TrimEnd().Split('\n').Length, 1, 11);
         var file = flow.Split('\n')[0].TrimStart('#', ' ');
         folder.Write(file, flow);
         folder.Write("app.ndjson", $$"""{"ts":{{CliFlows.Now}},"level":"error","msg":"disk is full"}""", $$"""{"ts":{{CliFlows.Now}},"level":"info","msg":"hello"}""");
-        var lines = Fence("").Matches(section).Select(m => m.Groups[1].Value).First(b => b.Contains("bkbase run", StringComparison.Ordinal)).Trim().Split('\n');
+        var lines = Fence("").Match(section, fence.Index + fence.Length).Groups[1].Value.Trim().Split('\n');
         Assert.Equal(3, lines.Length);
         var last = "";
         foreach (var line in lines)

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
+using BkBase.Flows.Connectors.Tests.Kafka;
 
 namespace BkBase.Host.Tests;
 
@@ -31,12 +32,12 @@ public sealed class CliStoreTests(CliStore store) : IClassFixture<CliStore>
         Cli.SkipWithoutEngine();
         using var folder = new CliFolder();
         const int Rows = 300_000;
-        folder.Write("kill.yaml", CliFlows.Lines("kill"));
+        folder.Write("kill.yaml", CliFlows.Lines("kill") + "\nlimits: { block_rows: 10000 }");
         folder.Write("app.ndjson", [.. Enumerable.Range(0, Rows).Select(i => CliFlows.Line(CliFlows.Now - Rows + i, "m" + i, cost: $"{i}"))]);
         using var run = Cli.Start(folder.Path, ["run", "kill.yaml", "--store", "data"]);
-        var lockFile = Path.Combine(folder.Path, "data", "store.lock");
+        var data = Path.Combine(folder.Path, "data");
         Store.StoreOwner? owner = null;
-        await run.UntilAsync(() => (owner = Store.StoreOwner.Read(Path.GetDirectoryName(lockFile)!)) is { Address.Length: > 0 });
+        await run.UntilAsync(async () => (owner = Store.StoreOwner.Read(data)) is { Address.Length: > 0 } && await CountAsync(owner.Address, "bkbase.`2_kill`") > 0);
         Assert.Equal(0, Cli.Kill(owner!.Pid, 9));
         var result = await run.EndAsync();
         Assert.True(result.Code == 0, result.ToString());
@@ -146,6 +147,19 @@ public sealed class CliStoreTests(CliStore store) : IClassFixture<CliStore>
         Assert.Equal(0, (await run.TerminateAsync()).Code);
     }
 
+    [Fact]
+    public async Task A_kafka_topic_that_does_not_exist_is_said_and_waited_for()
+    {
+        Cli.SkipWithoutEngine();
+        using var folder = new CliFolder();
+        using var kafka = new MockKafka();
+        kafka.Create("other", 1);
+        folder.Write("topic.yaml", CliFlows.Lines("topic", "type: kafka, topic: nosuch"));
+        using var run = Cli.Start(folder.Path, ["run", "topic.yaml", "--store", store.Data, "--kafka", kafka.Bootstrap]);
+        await run.UntilAsync(() => run.Error.Contains($"topic/lines: topic nosuch does not exist at {kafka.Bootstrap}", StringComparison.Ordinal));
+        Assert.Equal(0, (await run.TerminateAsync()).Code);
+    }
+
     [Theory]
     [InlineData("query", "SELECT 1")]
     [InlineData("run", "f.yaml")]
@@ -189,6 +203,21 @@ public sealed class CliStoreTests(CliStore store) : IClassFixture<CliStore>
         {
             using var unmount = Process.Start("umount", ["-l", disk]);
             await unmount.WaitForExitAsync(CancellationToken.None);
+        }
+    }
+
+    /// <summary>Rows of a table; 0 when there is none, or no store yet.</summary>
+    private static async Task<long> CountAsync(string address, string table)
+    {
+        try
+        {
+            using var client = new HttpClient();
+            using var answer = await client.PostAsync(new Uri(address), new StringContent($"SELECT count() FROM {table}"), TestContext.Current.CancellationToken);
+            return answer.IsSuccessStatusCode ? long.Parse(await answer.Content.ReadAsStringAsync(TestContext.Current.CancellationToken), System.Globalization.CultureInfo.InvariantCulture) : 0;
+        }
+        catch (HttpRequestException)
+        {
+            return 0;
         }
     }
 

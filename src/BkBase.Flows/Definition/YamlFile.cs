@@ -8,6 +8,7 @@ namespace BkBase.Flows.Definition;
 internal static class YamlFile
 {
     private const int DepthMax = 64;
+    private const string NoYaml = "this is not YAML";
     private const string DuplicateKey = "Duplicate key ";
 
     /// <summary>The root mapping, or null after an error.</summary>
@@ -37,7 +38,7 @@ internal static class YamlFile
         catch (Exception e) when (e is InvalidOperationException or ArgumentException)
         {
             // YamlDotNet throws these without a position for some broken input (bad anchors, bad tags).
-            diagnostics.Error(new Position(1, 1), DiagnosticCodes.Syntax, e.Message);
+            diagnostics.Error(new Position(1, 1), DiagnosticCodes.Syntax, $"{NoYaml}: {e.Message}");
             return null;
         }
 
@@ -92,7 +93,7 @@ internal static class YamlFile
         {
             if (!ReportTab(text, diagnostics))
             {
-                diagnostics.Error(parser.Current is { } current ? At(current.End) : new Position(1, 1), DiagnosticCodes.Syntax, e.Message);
+                diagnostics.Error(parser.Current is { } current ? At(current.End) : new Position(1, 1), DiagnosticCodes.Syntax, $"{NoYaml}; a bracket, quote or colon may be missing before this place");
             }
         }
 
@@ -122,7 +123,7 @@ internal static class YamlFile
         }
         else
         {
-            diagnostics.Error(At(e.Start), DiagnosticCodes.Syntax, $"this is not YAML: {message}");
+            diagnostics.Error(At(e.Start), DiagnosticCodes.Syntax, $"{NoYaml}: {message}");
         }
     }
 
