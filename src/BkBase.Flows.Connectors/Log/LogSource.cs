@@ -41,6 +41,8 @@ public sealed class LogConnector(EmbeddedLog log)
     {
         public string Describe => $"log topic {topic}";
 
+        public string? Topic => topic;
+
         public bool IsBounded => bounded;
 
         public ISource Create() => connector.Open(topic, bounded);
