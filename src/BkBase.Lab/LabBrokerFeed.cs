@@ -15,8 +15,11 @@ public sealed class LabBrokerFeed(string bootstrap, string topic, int partitions
     /// <summary>First record of a partition that its reader has not yet taken; null when nobody says, and then nothing is held back.</summary>
     public Func<int, long>? Position { get; init; }
 
-    /// <summary>Bytes of a partition that its reader has not yet taken, at most. A margin stays for batches under way.</summary>
-    public long BacklogBytesMax { get; init; } = LabBroker.PartitionBytesMax / 5 * 4;
+    /// <summary>
+    /// Bytes of a partition that its reader has not yet taken, at most, before compression. The broker counts compressed
+    /// ones; lz4 makes these streams more than five times smaller, and a margin stays for batches under way.
+    /// </summary>
+    public long BacklogBytesMax { get; init; } = LabBroker.PartitionBytesMax * 3L;
 
     /// <summary>Called once, when the reader holds the feed back for the first time or everything is sent.</summary>
     public Action? Primed { get; init; }
@@ -32,7 +35,7 @@ public sealed class LabBrokerFeed(string bootstrap, string topic, int partitions
             BatchSize = 500_000,
             BatchNumMessages = 100_000,
             QueueBufferingMaxMessages = 200_000,
-            Partitioner = Partitioner.Consistent,
+            CompressionType = CompressionType.Lz4,
         };
         using var producer = new ProducerBuilder<Null, byte[]>(config).SetLogHandler((_, _) => { }).Build();
         var sent = new long[partitions];

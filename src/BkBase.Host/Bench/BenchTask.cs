@@ -75,6 +75,9 @@ internal sealed record StageFigures
     /// <summary>Of the stage's own process.</summary>
     public double CpuSeconds { get; init; }
 
+    /// <summary>Of <see cref="CpuSeconds"/>, what compiling code took: a run too short to be warm shows here.</summary>
+    public double CompileSeconds { get; init; }
+
     public double StoreCpuSeconds { get; init; }
 
     public double BrokerCpuSeconds { get; init; }
@@ -101,6 +104,7 @@ internal sealed record StageFigures
         Rows = runs.Sum(r => r.Rows),
         Seconds = runs.Sum(r => r.Seconds),
         CpuSeconds = runs.Sum(r => r.CpuSeconds),
+        CompileSeconds = runs.Sum(r => r.CompileSeconds),
         StoreCpuSeconds = runs.Sum(r => r.StoreCpuSeconds),
         BrokerCpuSeconds = runs.Sum(r => r.BrokerCpuSeconds),
         OtherCpuSeconds = runs.Sum(r => r.OtherCpuSeconds),

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Runtime;
 
 namespace BkBase.Host.Bench;
 
@@ -14,6 +15,7 @@ internal sealed class Meter : IDisposable
     private readonly TimeSpan _storeCpu;
     private readonly TimeSpan _brokerCpu;
     private readonly double _machine;
+    private readonly TimeSpan _compile;
     private readonly long _allocated;
     private readonly long _started;
 
@@ -24,6 +26,7 @@ internal sealed class Meter : IDisposable
         GC.Collect();
         GC.WaitForPendingFinalizers();
         (_storeCpu, _brokerCpu, _machine) = (Cpu(_store), Cpu(_broker), MachineCpu());
+        _compile = JitInfo.GetCompilationTime();
         _allocated = GC.GetTotalAllocatedBytes(precise: true);
         _cpu = Cpu(_self);
         _started = Stopwatch.GetTimestamp();
@@ -43,6 +46,7 @@ internal sealed class Meter : IDisposable
             Rows = rows,
             Seconds = seconds,
             CpuSeconds = own,
+            CompileSeconds = (JitInfo.GetCompilationTime() - _compile).TotalSeconds,
             StoreCpuSeconds = store,
             BrokerCpuSeconds = broker,
             OtherCpuSeconds = Math.Max(0, MachineCpu() - _machine - own - store - broker),
