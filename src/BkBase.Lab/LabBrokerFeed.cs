@@ -17,7 +17,7 @@ public sealed class LabBrokerFeed(string bootstrap, string topic, int partitions
 
     /// <summary>
     /// Bytes of a partition that its reader has not yet taken, at most, before compression. The broker counts compressed
-    /// ones; lz4 makes these streams more than five times smaller, and a margin stays for batches under way.
+    /// ones; lz4 makes these streams more than four times smaller, and a margin stays for batches under way.
     /// </summary>
     public long BacklogBytesMax { get; init; } = LabBroker.PartitionBytesMax * 3L;
 

@@ -82,12 +82,12 @@ internal sealed class BenchChild : IAsyncDisposable
         return string.Join('\n', lines);
     }
 
-    /// <summary>The end of its standard error.</summary>
+    /// <summary>Its standard error; the middle of a long one left out.</summary>
     public string Errors()
     {
         lock (_errors)
         {
-            return string.Join('\n', _errors.TakeLast(20)).Trim();
+            return string.Join('\n', _errors.Count > 40 ? [.. _errors.Take(10), "...", .. _errors.TakeLast(20)] : _errors).Trim();
         }
     }
 

@@ -82,23 +82,23 @@ internal sealed class NaivePipeline(string bootstrap, ClickHouseOptions store, P
 internal sealed record NaiveMessage
 {
     [JsonPropertyName("data")]
-    public List<NaiveItem> Data { get; init; } = [];
+    public List<NaiveItem> Data { get; set; } = [];
 }
 
 /// <summary>One item of it.</summary>
 internal sealed record NaiveItem
 {
     [JsonPropertyName("metrics")]
-    public Dictionary<string, double> Metrics { get; init; } = [];
+    public Dictionary<string, double> Metrics { get; set; } = [];
 
     [JsonPropertyName("target")]
-    public string Target { get; init; } = "";
+    public string Target { get; set; } = "";
 
     [JsonPropertyName("dimension")]
-    public Dictionary<string, string> Dimension { get; init; } = [];
+    public Dictionary<string, string> Dimension { get; set; } = [];
 
     [JsonPropertyName("timestamp")]
-    public long Timestamp { get; init; }
+    public long Timestamp { get; set; }
 }
 
 [JsonSerializable(typeof(NaiveMessage))]
