@@ -1,4 +1,5 @@
 using System.CommandLine;
+using BkBase.Host.Bench;
 
 namespace BkBase.Host;
 
@@ -14,6 +15,7 @@ internal static class Verbs
         DescribeCommands.Schema(),
         DescribeCommands.Graph(),
         QueryCommand.Create(),
+        BenchCommand.Create(),
         StoreCommand.Create(),
     ];
 }
