@@ -5,10 +5,6 @@ if (args is ["parse-ratios", .. var rest])
 {
     ParseRatios.Run(rest.FirstOrDefault());
 }
-else if (args is ["hot", var c])
-{
-    ParseRatios.Hot(c);
-}
 else
 {
     BenchmarkSwitcher.FromAssembly(System.Reflection.Assembly.GetExecutingAssembly()).Run(args);

@@ -4,8 +4,8 @@ namespace BkBase.Flows.Tests.Etl;
 
 /// <summary>
 /// Runs cases of a directory (BKBASE_CONFORMANCE_DIR, else tests/conformance) through the real formats: every *.json of
-/// schema etl_cases. A case runs and is compared in all it states, or it stands in a list here with its reason; there is
-/// no third way.
+/// schema etl_cases. A case runs and is compared in all it states, or it stands in a list here and is skipped with its
+/// reason; an unknown processor fails.
 /// </summary>
 public sealed class ConformanceTests
 {
@@ -69,14 +69,19 @@ public sealed class ConformanceTests
         ["json_log"] = OtherCases.JsonLog,
     };
 
-    /// <summary>Ids of all cases that are run.</summary>
-    public static TheoryData<string> Ids => [.. Cases().Where(c => !Elsewhere.ContainsKey(c.Processor)).Select(c => c.Id)];
+    /// <summary>Ids of all cases.</summary>
+    public static TheoryData<string> Ids => [.. Cases().Select(c => c.Id)];
 
     [Theory]
     [MemberData(nameof(Ids))]
     public void Case_holds(string id)
     {
         var c = Cases().Single(x => x.Id == id);
+        if (Elsewhere.TryGetValue(c.Processor, out var reason))
+        {
+            Assert.Skip(reason);
+        }
+
         if (Better.TryGetValue(id, out var better))
         {
             better(c);
