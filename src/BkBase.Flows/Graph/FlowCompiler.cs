@@ -127,25 +127,35 @@ public static class FlowCompiler
 
         private void WireSink(string from, ISink sink, Schema schema)
         {
-            var inlet = Tail(from, sink, schema);
-            Read(from, inlet);
+            if (sink is not IRefusingSink refusing)
+            {
+                Read(from, Tail(from, sink, schema));
+                return;
+            }
+
+            var shape = builder.Add(refusing.CreateRefusing(Context(from, schema)));
+            builder.From(shape.Out0).To(builder.Add(Confirm(from)));
+            WireDeadLetters(from, shape.Out1);
+            Read(from, shape.In);
         }
 
         private void WireDeadLetters(string from, Outlet<StreamElement> rejections) =>
             builder.From(rejections).To(Tail(from, environment.DeadLetters, SchemaOf(from)));
 
-        private Inlet<StreamElement> Tail(string from, ISink sink, Schema schema)
+        private Inlet<StreamElement> Tail(string from, ISink sink, Schema schema) =>
+            builder.Add(sink.Create(Context(from, schema)).To(Confirm(from))).Inlet;
+
+        private SinkContext Context(string from, Schema schema) =>
+            new(flow.Name, flow.Revision, from, schema, flow.Limits, environment.Time) { Biz = flow.Biz };
+
+        private Sink<Confirmation, NotUsed> Confirm(string from)
         {
             var edge = handle.Edge(_sourcesOf[from.Split('.')[0]]);
-            var context = new SinkContext(flow.Name, flow.Revision, from, schema, flow.Limits, environment.Time) { Biz = flow.Biz };
-            var tail = sink.Create(context)
-                .ToMaterialized(Sink.ForEach<Confirmation>(c => handle.Confirm(edge, c)), Keep.Right)
-                .MapMaterializedValue(done =>
-                {
-                    handle.Attach(done);
-                    return NotUsed.Instance;
-                });
-            return builder.Add(tail).Inlet;
+            return Sink.ForEach<Confirmation>(c => handle.Confirm(edge, c)).MapMaterializedValue(done =>
+            {
+                handle.Attach(done);
+                return NotUsed.Instance;
+            });
         }
 
         private void Read(string from, Inlet<StreamElement> inlet)

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text;
 using Confluent.Kafka;
@@ -37,16 +36,16 @@ public sealed unsafe class MockKafka : IDisposable
 
     public void Up() => Assert.Equal(0, Native.rd_kafka_mock_broker_set_up(_cluster, 1));
 
-    /// <summary>Produces the numbers [from, from + count), number i to partition i modulo <paramref name="partitions"/>.</summary>
-    public void Produce(string topic, int partitions, int from, int count)
+    /// <summary>The next requests of a kind are answered with these errors. Kinds: 0 produce, 1 fetch, 2 offsets, 3 metadata, 8 commit.</summary>
+    public void Inject(short request, params ReadOnlySpan<ErrorCode> errors)
     {
-        using var producer = new ProducerBuilder<Null, byte[]>(new ProducerConfig { BootstrapServers = Bootstrap, LingerMs = 5 }).SetLogHandler((_, _) => { }).Build();
-        for (var i = from; i < from + count; i++)
+        var codes = new int[errors.Length];
+        for (var i = 0; i < codes.Length; i++)
         {
-            producer.Produce(new TopicPartition(topic, i % partitions), new Message<Null, byte[]> { Value = Encoding.UTF8.GetBytes(i.ToString(CultureInfo.InvariantCulture)) });
+            codes[i] = (int)errors[i];
         }
 
-        Assert.Equal(0, producer.Flush(TimeSpan.FromSeconds(20)));
+        Native.rd_kafka_mock_push_request_errors_array(_cluster, request, (nuint)codes.Length, codes);
     }
 
     public void Dispose()
@@ -99,6 +98,9 @@ public sealed unsafe class MockKafka : IDisposable
 
         [DllImport(L)]
         public static extern int rd_kafka_mock_broker_set_up(nint cluster, int broker);
+
+        [DllImport(L)]
+        public static extern void rd_kafka_mock_push_request_errors_array(nint cluster, short request, nuint count, int[] errors);
 
         [DllImport(L)]
         public static extern void rd_kafka_mock_group_initial_rebalance_delay_ms(nint cluster, int delay);
