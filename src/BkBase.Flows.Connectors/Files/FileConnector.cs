@@ -18,6 +18,7 @@ namespace BkBase.Flows.Connectors.Files;
 public sealed class FileConnector(string root, MarkStore? marks = null)
 {
     private readonly ConcurrentDictionary<string, string> _sinkTroubles = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, object> _sinks = new(StringComparer.Ordinal);
     private long _sinkTroublesCount;
 
     /// <summary>The catalogue's entry for <c>type: file</c>.</summary>
@@ -43,6 +44,14 @@ public sealed class FileConnector(string root, MarkStore? marks = null)
 
     /// <summary>A source over one file.</summary>
     public ISource Open(string path) => new FileSource(Path.Combine(root, path), marks);
+
+    /// <summary>Opens the file of a sink; tests let its disk be full.</summary>
+    internal Func<string, FileStream> OpenSink { get; init; } = static path => new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read, bufferSize: 0);
+
+    /// <summary>Takes a file for one sink of this process; false when another has it.</summary>
+    internal bool Claim(string file, object owner) => ReferenceEquals(_sinks.GetOrAdd(file, owner), owner);
+
+    internal void Release(string file, object owner) => _sinks.TryRemove(new(file, owner));
 
     internal string PathOf(string path) => Path.GetFullPath(Path.Combine(root, path));
 

@@ -60,7 +60,7 @@ public sealed record FileSinkSettings(FileConnector Connector, string Path, long
 internal sealed class FileSink(FileConnector connector, string path, long? rotate) : ISink
 {
     public Flow<StreamElement, Confirmation, NotUsed> Create(SinkContext context) =>
-        Flow.FromGraph(new FileSinkStage(() => new NdjsonFile(connector.PathOf(path), rotate, context.Schema), connector, context));
+        Flow.FromGraph(new FileSinkStage(() => new NdjsonFile(connector, connector.PathOf(path), rotate, context.Schema), connector, context));
 }
 
 /// <summary>Writes batches in order, as many as wait with one fsync, and confirms them.</summary>

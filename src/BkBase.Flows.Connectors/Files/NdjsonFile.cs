@@ -10,7 +10,7 @@ public sealed class FileSinkException(string message, Exception? inner = null) :
 /// A file of whole lines that rows are appended to. A line that a crash or a failed write left unfinished is cut off
 /// before anything is written behind it. One writer at a time, in this process or another; readers may look on.
 /// </summary>
-internal sealed class NdjsonFile(string path, long? rotate, Schema schema) : IDisposable
+internal sealed class NdjsonFile(FileConnector connector, string path, long? rotate, Schema schema) : IDisposable
 {
     private const int FlushBytes = 1 << 20;
     private readonly JsonRowWriter _rows = new(schema);
@@ -66,6 +66,7 @@ internal sealed class NdjsonFile(string path, long? rotate, Schema schema) : IDi
     {
         _file?.Dispose();
         _file = null;
+        connector.Release(Path, this);
     }
 
     private void Spill()
@@ -82,18 +83,29 @@ internal sealed class NdjsonFile(string path, long? rotate, Schema schema) : IDi
 
     private void Open()
     {
+        if (!connector.Claim(Path, this))
+        {
+            throw new FileSinkException($"file {Path} is written by another sink; give each sink a file of its own");
+        }
+
         try
         {
             Directory.CreateDirectory(System.IO.Path.GetDirectoryName(Path)!);
-            _file = new FileStream(Path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read, bufferSize: 0);
+            _file = connector.OpenSink(Path);
+            if (!OperatingSystem.IsMacOS())
+            {
+                _file.Lock(0, long.MaxValue); // against other processes; advisory, so that readers may look on
+            }
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
+            _file?.Dispose();
+            _file = null;
             throw new FileSinkException(e switch
             {
                 _ when Directory.Exists(Path) => $"{Path} is a folder, not a file",
                 UnauthorizedAccessException => $"file {Path} may not be written: permission is denied",
-                _ when File.Exists(Path) => $"file {Path} is open in another writer; give each sink a file of its own ({e.Message})",
+                _ when File.Exists(Path) => $"file {Path} is written by another process; give each a file of its own ({e.Message})",
                 _ => $"file {Path} cannot be made: {e.Message}",
             }, e);
         }

@@ -37,7 +37,10 @@ public sealed class KafkaAdmin : ITopicAdmin
 {
     private readonly KafkaOptions _options;
     private readonly ClientTrouble _trouble;
+    private readonly SemaphoreSlim _gate = new(1);
     private readonly IAdminClient _client;
+    private Error? _failure;
+    private int _failures;
 
     /// <exception cref="KafkaFailureException">A setting cannot be used.</exception>
     public KafkaAdmin(KafkaOptions options)
@@ -53,21 +56,32 @@ public sealed class KafkaAdmin : ITopicAdmin
 
     public async Task<IReadOnlyList<int>?> PartitionsAsync(string topic)
     {
-        IReadOnlyList<TopicDescription> found;
+        // The client's call blocks a thread: one at a time, and who has waited behind a failure shares it.
+        var failures = Volatile.Read(ref _failures);
+        await _gate.WaitAsync();
         try
         {
-            found = (await _client.DescribeTopicsAsync(TopicCollection.OfTopicNames([topic]), new DescribeTopicsOptions { RequestTimeout = _options.RequestTimeout })).TopicDescriptions;
-        }
-        catch (DescribeTopicsException e)
-        {
-            found = e.Results.TopicDescriptions;
-        }
+            if (_failure is { } shared && _failures > failures)
+            {
+                throw new KafkaException(shared);
+            }
 
-        _trouble.Clear();
-        var description = found[0];
-        return KafkaErrors.IsUnknownTopic(description.Error) ? null
-            : description.Error.IsError ? throw new KafkaException(description.Error)
-            : [.. description.Partitions.Select(p => p.Partition).Order()];
+            var found = (await Task.Run(() => _client.GetMetadata(topic, _options.RequestTimeout))).Topics.FirstOrDefault(t => t.Topic == topic);
+            _trouble.Clear();
+            return found is null || KafkaErrors.IsUnknownTopic(found.Error) || (!found.Error.IsError && found.Partitions.Count == 0) ? null
+                : found.Error.IsError ? throw new KafkaException(found.Error)
+                : [.. found.Partitions.Select(p => p.PartitionId).Order()];
+        }
+        catch (KafkaException e)
+        {
+            _failure = e.Error;
+            _failures++;
+            throw;
+        }
+        finally
+        {
+            _gate.Release();
+        }
     }
 
     public async Task<IReadOnlyDictionary<int, PartitionBounds>> BoundsAsync(string topic, IReadOnlyList<int> partitions)
@@ -109,7 +123,11 @@ public sealed class KafkaAdmin : ITopicAdmin
         }
     }
 
-    public void Dispose() => _client.Dispose();
+    public void Dispose()
+    {
+        _client.Dispose();
+        _gate.Dispose();
+    }
 
     private async Task<Dictionary<int, long>> OffsetsAsync(string topic, IReadOnlyList<int> partitions, OffsetSpec spec)
     {

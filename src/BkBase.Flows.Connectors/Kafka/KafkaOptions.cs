@@ -47,7 +47,8 @@ public sealed record KafkaOptions(string BootstrapServers)
         }
         catch (Exception e) when (e is InvalidOperationException or ArgumentException or KafkaException)
         {
-            var name = Settings.Keys.Where(k => e.Message.Contains(k, StringComparison.Ordinal)).MaxBy(k => k.Length);
+            // The message may name an alias, or nothing: whichever setting fails alone is the one.
+            var name = Settings.Keys.Where(k => e.Message.Contains(k, StringComparison.Ordinal)).MaxBy(k => k.Length) ?? Settings.Keys.FirstOrDefault(IsRefused);
             throw new KafkaFailureException(name is null
                 ? $"the settings for Kafka at {BootstrapServers} cannot be used: {e.Message}"
                 : $"the Kafka setting '{name}' cannot be used: {e.Message}", e);
@@ -86,6 +87,21 @@ public sealed record KafkaOptions(string BootstrapServers)
             DeliveryReportFields = "key,value,status",
         },
         [("linger.ms", "5"), ("compression.type", "lz4"), ("partitioner", "murmur2_random"), ("queue.buffering.max.kbytes", "131072"), ("topic.metadata.propagation.max.ms", "10000")]);
+
+    private bool IsRefused(string name)
+    {
+        try
+        {
+            var config = new ClientConfig();
+            config.Set(name, Settings[name]);
+            using var client = new AdminClientBuilder(config).SetLogHandler((_, _) => { }).Build();
+            return false;
+        }
+        catch (Exception e) when (e is InvalidOperationException or ArgumentException or KafkaException)
+        {
+            return true;
+        }
+    }
 
     private T WithDefaults<T>(T config, ReadOnlySpan<(string, string)> defaults)
         where T : ClientConfig

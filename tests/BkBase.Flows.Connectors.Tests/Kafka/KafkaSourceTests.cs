@@ -1,6 +1,4 @@
 using BkBase.Flows.Connectors.Files;
-using BkBase.Flows.Connectors.Kafka;
-using BkBase.Flows.Connectors.Tests.Files;
 using BkBase.Flows.Graph;
 
 namespace BkBase.Flows.Connectors.Tests.Kafka;

@@ -13,7 +13,13 @@ public sealed unsafe class MockKafka : IDisposable
     public MockKafka()
     {
         var error = stackalloc byte[512];
-        _client = Native.rd_kafka_new(0, Native.rd_kafka_conf_new(), error, 512);
+        var conf = Native.rd_kafka_conf_new();
+        fixed (byte* name = "log_level"u8, value = "0"u8)
+        {
+            Assert.Equal(0, Native.rd_kafka_conf_set(conf, name, value, error, 512)); // it would fill the test log
+        }
+
+        _client = Native.rd_kafka_new(0, conf, error, 512);
         Assert.NotEqual(0, _client);
         _cluster = Native.rd_kafka_mock_cluster_new(_client, 1);
         Assert.NotEqual(0, _cluster);
@@ -74,6 +80,9 @@ public sealed unsafe class MockKafka : IDisposable
 
         [DllImport(L)]
         public static extern nint rd_kafka_conf_new();
+
+        [DllImport(L)]
+        public static extern int rd_kafka_conf_set(nint conf, byte* name, byte* value, byte* error, nuint size);
 
         [DllImport(L)]
         public static extern nint rd_kafka_new(int type, nint conf, byte* error, nuint size);
