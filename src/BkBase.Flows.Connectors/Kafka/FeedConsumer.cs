@@ -243,14 +243,12 @@ internal sealed class FeedConsumer : IDisposable
 
     private void Heed(KafkaException e)
     {
+        Trouble.Add(e.Error);
         if (e is ConsumeException { ConsumerRecord: { } at } && e.Error.Code is ErrorCode.Local_AutoOffsetReset or ErrorCode.OffsetOutOfRange
             && _feeds.TryGetValue((at.Topic, at.Partition.Value), out var feed))
         {
             feed.IsLost = true;
-            return;
         }
-
-        Trouble.Add(e.Error);
     }
 
     // Counts what retention took before it was read, and goes on behind it.

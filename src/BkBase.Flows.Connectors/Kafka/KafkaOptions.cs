@@ -127,7 +127,7 @@ internal static class KafkaErrors
     public static string Explain(Error e, KafkaOptions options) => $"Kafka at {options.BootstrapServers} " + e.Code switch
     {
         ErrorCode.Local_Authentication or ErrorCode.SaslAuthenticationFailed => $"refuses the credentials: {e.Reason}",
-        ErrorCode.Local_Ssl => $"cannot be reached over TLS; check security.protocol and the ssl settings: {e.Reason}",
+        _ when IsTls(e) => $"cannot be reached over TLS; check security.protocol and the ssl settings: {e.Reason}",
         ErrorCode.Local_AllBrokersDown or ErrorCode.Local_Transport or ErrorCode.Local_Resolve or ErrorCode.Local_TimedOut or ErrorCode.BrokerNotAvailable =>
             $"cannot be reached: {e.Reason}",
         ErrorCode.TopicAuthorizationFailed or ErrorCode.GroupAuthorizationFailed or ErrorCode.ClusterAuthorizationFailed => $"does not permit this: {e.Reason}",
@@ -135,7 +135,9 @@ internal static class KafkaErrors
     };
 
     /// <summary>Whether the error says more about its cause than "cannot be reached" does.</summary>
-    public static bool IsCause(Error e) => e.Code is ErrorCode.Local_Authentication or ErrorCode.SaslAuthenticationFailed or ErrorCode.Local_Ssl;
+    public static bool IsCause(Error e) => e.Code is ErrorCode.Local_Authentication or ErrorCode.SaslAuthenticationFailed || IsTls(e);
+
+    private static bool IsTls(Error e) => e.Code is ErrorCode.Local_Ssl || (e.Code is ErrorCode.Local_Transport && e.Reason.Contains("SSL handshake", StringComparison.Ordinal));
 
     /// <summary>Whether the topic does not exist.</summary>
     public static bool IsUnknownTopic(Error e) => e.Code is ErrorCode.UnknownTopicOrPart or ErrorCode.Local_UnknownTopic or ErrorCode.Local_UnknownPartition or ErrorCode.TopicException;

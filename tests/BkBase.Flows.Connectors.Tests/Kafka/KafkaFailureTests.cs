@@ -124,7 +124,7 @@ public sealed class KafkaFailureTests : KafkaTest
             var run = Run(connector.Open("t"), Context());
             var status = (ISourceStatus)run.Control;
             var said = protocol == "ssl" ? "cannot be reached over TLS" : "refuses the credentials";
-            await Until(() => status.Status?.Contains(said, StringComparison.Ordinal) == true, $"{protocol}: {status.Status}");
+            await Until(() => status.Status?.Contains(said, StringComparison.Ordinal) == true, () => $"{protocol}: {status.Status}");
             Assert.DoesNotContain("wrong-secret", status.Status, StringComparison.Ordinal);
             await run.Stop();
         }
