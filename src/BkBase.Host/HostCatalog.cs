@@ -19,5 +19,5 @@ internal static class HostCatalog
         [files.Source, log.Source, kafka.Source],
         EtlCatalog.All,
         OperatorCatalog.All(new LookupLoader(clickHouse), TimeProvider.System),
-        [clickHouse.SinkEntry()]);
+        [clickHouse.SinkEntry(), kafka.Sink, files.Sink]);
 }

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Globalization;
 using System.IO.Compression;
 using System.Security.Cryptography;
@@ -9,7 +10,7 @@ using BkBase.Flows.Records;
 namespace BkBase.Flows.Connectors.Files;
 
 /// <summary>
-/// Reads files of one JSON object per line, plain or gzip. One partition, 0; the offset of a record is the byte at
+/// Reads and writes files of one JSON object per line; those read may be gzip. One partition, 0; the offset of a record is the byte at
 /// which its line starts in the uncompressed text. Lines end with LF or CR LF; empty ones are skipped. A line has no
 /// append time of its own: it gets the time at which the file was last written.
 /// </summary>
@@ -17,6 +18,10 @@ namespace BkBase.Flows.Connectors.Files;
 /// <param name="marks">Where confirmed positions are kept; null for readers that always begin at the head.</param>
 public sealed class FileConnector(string root, MarkStore? marks = null)
 {
+    private readonly ConcurrentDictionary<string, string> _sinkTroubles = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, object> _sinks = new(StringComparer.Ordinal);
+    private long _sinkTroublesCount;
+
     /// <summary>The catalogue's entry for <c>type: file</c>.</summary>
     public CatalogEntry<ISourceSettings> Source => new(
         "file",
@@ -29,8 +34,35 @@ public sealed class FileConnector(string root, MarkStore? marks = null)
         [new Key("path", KeyKind.Text, "The file; relative to the data folder", Required: true)],
         section => new Settings(this, section.Text("path", "")));
 
+    /// <summary>The catalogue's entry for the sink <c>type: file</c>.</summary>
+    public CatalogEntry<ISinkSettings> Sink => FileSinkSettings.Entry(this);
+
+    /// <summary>What the sinks wait for; null when all is well.</summary>
+    public string? SinkStatus => _sinkTroubles.Values.FirstOrDefault();
+
+    /// <summary>How often writing failed and was tried again.</summary>
+    public long SinkTroubles => Interlocked.Read(ref _sinkTroublesCount);
+
     /// <summary>A source over one file.</summary>
     public ISource Open(string path) => new FileSource(Path.Combine(root, path), marks);
+
+    /// <summary>Opens the file of a sink; tests let its disk be full.</summary>
+    internal Func<string, FileStream> OpenSink { get; init; } = static path => new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read, bufferSize: 0);
+
+    /// <summary>Takes a file for one sink of this process; false when another has it.</summary>
+    internal bool Claim(string file, object owner) => ReferenceEquals(_sinks.GetOrAdd(file, owner), owner);
+
+    internal void Release(string file, object owner) => _sinks.TryRemove(new(file, owner));
+
+    internal string PathOf(string path) => Path.GetFullPath(Path.Combine(root, path));
+
+    internal void Trouble(string file, string what)
+    {
+        _sinkTroubles[file] = what;
+        Interlocked.Increment(ref _sinkTroublesCount);
+    }
+
+    internal void Heal(string file) => _sinkTroubles.TryRemove(file, out _);
 
     private sealed class Settings(FileConnector connector, string path) : ISourceSettings
     {

@@ -125,30 +125,51 @@ public static class FlowCompiler
             WireDeadLetters(node.Name, (Outlet<StreamElement>)shape.Outlets[^1]);
         }
 
-        private void WireSink(string from, ISink sink, Schema schema, SinkRows? counted = null) =>
-            Read(from, Tail(from, sink, schema, element => counted?.Add(element is RecordBatch batch ? batch.Count : 0)));
+        private void WireSink(string from, ISink sink, Schema schema, SinkRows? counted = null)
+        {
+            var counting = builder.Add(Counting(element => counted?.Add(element is RecordBatch batch ? batch.Count : 0)));
+            Read(from, counting.Inlet);
+            if (sink is IRefusingSink refusing)
+            {
+                var shape = builder.Add(refusing.CreateRefusing(Context(from, schema)));
+                builder.From(counting.Outlet).To(shape.In);
+                builder.From(shape.Out0).To(builder.Add(Confirm(from)));
+                WireDeadLetters(from, shape.Out1);
+            }
+            else
+            {
+                builder.From(counting.Outlet).To(Tail(from, sink, schema));
+            }
+        }
 
-        private void WireDeadLetters(string from, Outlet<StreamElement> rejections) => builder.From(rejections)
-            .To(Tail(from, environment.DeadLetters, SchemaOf(from), element => handle.CountDeadLetters(element is RejectionBatch refused ? refused.Rejections.Count : 0)));
 
-        private Inlet<StreamElement> Tail(string from, ISink sink, Schema schema, Action<StreamElement> count)
+        private void WireDeadLetters(string from, Outlet<StreamElement> rejections)
+        {
+            var counting = builder.Add(Counting(element => handle.CountDeadLetters(element is RejectionBatch refused ? refused.Rejections.Count : 0)));
+            builder.From(rejections).To(counting.Inlet);
+            builder.From(counting.Outlet).To(Tail(from, environment.DeadLetters, SchemaOf(from)));
+        }
+
+        private Inlet<StreamElement> Tail(string from, ISink sink, Schema schema) =>
+            builder.Add(sink.Create(Context(from, schema)).To(Confirm(from))).Inlet;
+
+        private static Flow<StreamElement, StreamElement, NotUsed> Counting(Action<StreamElement> count) => Akka.Streams.Dsl.Flow.Create<StreamElement>().Select(element =>
+        {
+            count(element);
+            return element;
+        });
+
+        private SinkContext Context(string from, Schema schema) =>
+            new(flow.Name, flow.Revision, from, schema, flow.Limits, environment.Time) { Biz = flow.Biz };
+
+        private Sink<Confirmation, NotUsed> Confirm(string from)
         {
             var edge = handle.Edge(_sourcesOf[from.Split('.')[0]]);
-            var context = new SinkContext(flow.Name, flow.Revision, from, schema, flow.Limits, environment.Time) { Biz = flow.Biz };
-            var tail = Akka.Streams.Dsl.Flow.Create<StreamElement>()
-                .Select(element =>
-                {
-                    count(element);
-                    return element;
-                })
-                .Via(sink.Create(context))
-                .ToMaterialized(Sink.ForEach<Confirmation>(c => handle.Confirm(edge, c)), Keep.Right)
-                .MapMaterializedValue(done =>
-                {
-                    handle.Attach(done);
-                    return NotUsed.Instance;
-                });
-            return builder.Add(tail).Inlet;
+            return Sink.ForEach<Confirmation>(c => handle.Confirm(edge, c)).MapMaterializedValue(done =>
+            {
+                handle.Attach(done);
+                return NotUsed.Instance;
+            });
         }
 
         private void Read(string from, Inlet<StreamElement> inlet)
