@@ -18,9 +18,10 @@ internal sealed class Platform : IAsyncDisposable
     private readonly ActorSystem _system;
     private readonly KafkaConnector _kafka;
 
-    private Platform(StoreProcess? store, ClickHouseConnector clickHouse, EmbeddedLog log, KafkaConnector kafka)
+    private Platform(StoreProcess? store, ClickHouseConnector clickHouse, EmbeddedLog log, KafkaConnector kafka, bool resumesFiles)
     {
         _store = store;
+        Files = new FileConnector(".", resumesFiles ? log.Marks : null);
         _kafka = kafka;
         ClickHouse = clickHouse;
         Log = log;
@@ -33,7 +34,7 @@ internal sealed class Platform : IAsyncDisposable
 
     public EmbeddedLog Log { get; }
 
-    public FileConnector Files { get; } = new(".");
+    public FileConnector Files { get; }
 
     public FlowCatalog Catalog { get; }
 
@@ -42,8 +43,13 @@ internal sealed class Platform : IAsyncDisposable
     public FlowMetrics Metrics { get; } = new();
 
     /// <summary>Opens the store (a server when one is named, else the embedded engine as a child process) and the log.</summary>
-    public static async Task<Platform> OpenAsync(string directory, string? clickHouse, string kafka, CancellationToken stop)
+    public static Task<Platform> OpenAsync(string directory, string? clickHouse, string kafka, CancellationToken stop) =>
+        OpenAsync(new PlatformOptions(directory) { ClickHouse = clickHouse, Kafka = new KafkaOptions(kafka) }, stop);
+
+    /// <summary>Opens the store (a server when one is named, else the embedded engine as a child process) and the log.</summary>
+    public static async Task<Platform> OpenAsync(PlatformOptions settings, CancellationToken stop)
     {
+        var (directory, clickHouse) = (settings.Directory, settings.ClickHouse);
         StoreProcess? store = null;
         ClickHouseOptions options;
         if (clickHouse is { Length: > 0 })
@@ -60,8 +66,8 @@ internal sealed class Platform : IAsyncDisposable
         EmbeddedLog? log = null;
         try
         {
-            log = EmbeddedLog.Open(new EmbeddedLogOptions(Path.Combine(Path.GetFullPath(directory), "log")), TimeProvider.System);
-            return new Platform(store, new ClickHouseConnector(options, TimeProvider.System), log, new KafkaConnector(new KafkaOptions(kafka), TimeProvider.System));
+            log = EmbeddedLog.Open(settings.Log(new EmbeddedLogOptions(Path.Combine(Path.GetFullPath(directory), "log"))), TimeProvider.System);
+            return new Platform(store, new ClickHouseConnector(options with { Retrying = settings.Retrying }, TimeProvider.System), log, new KafkaConnector(settings.Kafka, TimeProvider.System), settings.ResumesFiles);
         }
         catch
         {
@@ -103,6 +109,25 @@ internal sealed class Platform : IAsyncDisposable
             await _store.DisposeAsync();
         }
     }
+}
+
+/// <summary>How a <see cref="Platform"/> is opened.</summary>
+/// <param name="Directory">Data directory.</param>
+internal sealed record PlatformOptions(string Directory)
+{
+    /// <summary>Address of a ClickHouse server in place of the embedded store.</summary>
+    public string? ClickHouse { get; init; }
+
+    public KafkaOptions Kafka { get; init; } = new("localhost:9092");
+
+    /// <summary>Changes to the embedded log's defaults.</summary>
+    public Func<EmbeddedLogOptions, EmbeddedLogOptions> Log { get; init; } = log => log;
+
+    /// <summary>Whether a flow goes on in a file where it stopped.</summary>
+    public bool ResumesFiles { get; init; }
+
+    /// <summary>Told of each failure of the store that is tried again.</summary>
+    public Action<ClickHouseRetry>? Retrying { get; init; }
 }
 
 /// <summary>A setting that cannot be used; the message says which and what would be right.</summary>

@@ -191,7 +191,8 @@ public sealed partial class EmbeddedLog : IAsyncDisposable
         await _lock.DisposeAsync();
     }
 
-    internal static bool IsTopic(string topic) => TopicRule().IsMatch(topic);
+    /// <summary>Whether a text may name a topic.</summary>
+    public static bool IsTopic(string topic) => TopicRule().IsMatch(topic);
 
     internal LogPartition Partition(string topic, int partition)
     {

@@ -41,7 +41,7 @@ public sealed class LogConnector(EmbeddedLog log)
     {
         public string Describe => $"log topic {topic}";
 
-        public bool IsBounded => bounded;
+        public string? Topic => topic;
 
         public ISource Create() => connector.Open(topic, bounded);
     }
@@ -49,6 +49,8 @@ public sealed class LogConnector(EmbeddedLog log)
 
 internal sealed class LogSource(EmbeddedLog log, string topic, bool bounded) : ISource
 {
+    public bool IsBounded => bounded;
+
     public Akka.Streams.Dsl.Source<RawBatch, ISourceControl> Create(SourceContext context) =>
         Akka.Streams.Dsl.Source.FromGraph(new BatchReaderSource(() => new LogReader(log, topic, bounded, context)));
 }
