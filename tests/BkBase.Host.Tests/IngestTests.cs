@@ -74,7 +74,7 @@ public sealed class IngestTests
         Assert.Equal(413, (await PostAsync(new string('1', 9000))).Status);
         Assert.Equal(413, (await PostAsync(new string('1', 9000), length: null)).Status); // not announced
 
-        var bomb = Gzip(new string(' ', 5_000_000));
+        var bomb = Gzip(new string(' ', 500_000));
         Assert.True(bomb.Length < 8192);
         var answer = await TakeAsync(new IngestRequest("lines", "application/json", "gzip", bomb.Length, new MemoryStream(bomb)));
         Assert.Equal(413, answer.Status);
@@ -149,7 +149,8 @@ public sealed class IngestTests
         ingest.Close();
         Assert.Equal(503, (await ingest.TakeAsync(Request("1"), CancellationToken.None)).Status);
         _log.Gate.SetResult();
-        Assert.Equal([200, 200], [(await first).Status, (await second).Status]);
+        Assert.Equal(200, (await first).Status);
+        Assert.Equal(200, (await second).Status);
         Assert.Equal(0, ingest.Requests);
     }
 

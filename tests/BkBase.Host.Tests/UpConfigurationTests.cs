@@ -55,6 +55,16 @@ public sealed class UpConfigurationTests
         Assert.Empty(Read(null, ("Http:Listen", "--listen", "::1")).Problems);
     }
 
+    [Theory]
+    [InlineData("no.such.thing", "1", "no.such.thing")]
+    [InlineData("security.protocol", "pigeon", "security.protocol")]
+    public void Kafka_settings_are_tried_out(string name, string value, string words)
+    {
+        var problem = Assert.Single(Read(null, ("Kafka:BootstrapServers", "--kafka", "127.0.0.1:1"), ($"Kafka:Settings:{name}", "--set", value)).Problems);
+        Assert.StartsWith("Kafka:Settings: ", problem, StringComparison.Ordinal);
+        Assert.Contains(words, problem, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Secrets_are_never_shown()
     {

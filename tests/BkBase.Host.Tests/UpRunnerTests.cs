@@ -1,4 +1,5 @@
 using System.Text;
+using System.Threading.Channels;
 using Akka;
 using Akka.Actor;
 using Akka.Streams;
@@ -91,6 +92,18 @@ public sealed class UpRunnerTests : IDisposable
         Assert.False(await stopping);
     }
 
+    [Theory]
+    [InlineData("", false, StartKind.Head)]
+    [InlineData(", start: tail", false, StartKind.Tail)]
+    [InlineData(", start: tail", true, StartKind.Head)]
+    public async Task A_stand_in_without_an_end_begins_where_the_flow_says(string start, bool bounded, StartKind expected)
+    {
+        var source = new Probe(bounded);
+        var handle = Run(source, new MemorySink(), start);
+        await handle.Completion.WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken);
+        Assert.Equal(expected, source.Start);
+    }
+
     public void Dispose()
     {
         _materializer.Dispose();
@@ -131,16 +144,16 @@ public sealed class UpRunnerTests : IDisposable
         }
     }
 
-    private FlowHandle Run(ISource source, ISink sink) => FlowCompiler.Run(
-        Flow(),
+    private FlowHandle Run(ISource source, ISink sink, string start = "") => FlowCompiler.Run(
+        Flow(start),
         new FlowEnvironment(_time, new MemorySink()) { Sources = new Dictionary<string, ISource>(StringComparer.Ordinal) { ["input"] = source }, Sinks = _ => sink },
         _materializer);
 
-    private static FlowDefinition Flow() => new FlowReader(HostCatalog.Offline()).Read("f.yaml", """
+    private static FlowDefinition Flow(string start = "") => new FlowReader(HostCatalog.Offline()).Read("f.yaml", $$"""
         flow: f
         biz: 2
         sources:
-          - { name: input, type: kafka, topic: t, etl: { type: json, fields: { a: { path: a, type: int64 } } } }
+          - { name: input, type: kafka, topic: t, etl: { type: json, fields: { a: { path: a, type: int64 } } }{{start}} }
         sinks:
           - { type: clickhouse, from: input, table: f }
         """).Flow!;
@@ -148,13 +161,13 @@ public sealed class UpRunnerTests : IDisposable
     /// <summary>A clock that tells when somebody has begun to wait.</summary>
     private sealed class TimerCount : FakeTimeProvider
     {
-        private readonly SemaphoreSlim _begun = new(0);
+        private readonly Channel<bool> _begun = Channel.CreateUnbounded<bool>();
         private int _seen;
 
         public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
         {
             var timer = base.CreateTimer(callback, state, dueTime, period);
-            _begun.Release();
+            _begun.Writer.TryWrite(true);
             return timer;
         }
 
@@ -163,8 +176,22 @@ public sealed class UpRunnerTests : IDisposable
         {
             for (; _seen < timers; _seen++)
             {
-                Assert.True(await _begun.WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken));
+                await _begun.Reader.ReadAsync(TestContext.Current.CancellationToken).AsTask().WaitAsync(TimeSpan.FromSeconds(30));
             }
+        }
+    }
+
+    /// <summary>Nothing to read; remembers where it was to begin.</summary>
+    private sealed class Probe(bool bounded) : ISource
+    {
+        public bool IsBounded => bounded;
+
+        public StartKind? Start { get; private set; }
+
+        public Source<RawBatch, ISourceControl> Create(SourceContext context)
+        {
+            Start = context.Start.Kind;
+            return Source.Empty<RawBatch>().MapMaterializedValue(_ => (ISourceControl)new MemorySource([]));
         }
     }
 

@@ -27,7 +27,20 @@ internal static class Up
         }
 
         var store = new StoreTrouble(TimeProvider.System);
-        await using var platform = await Platform.OpenAsync(Of(options, store), stop);
+        try
+        {
+            await using var platform = await Platform.OpenAsync(Of(options, store), stop);
+            return await ServeAsync(options, platform, store, checkedFlows, invalid, json, stop);
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            return ExitCodes.Good; // before anything was read
+        }
+    }
+
+    private static async Task<int> ServeAsync(
+        UpOptions options, Platform platform, StoreTrouble store, IReadOnlyList<FlowDefinition> checkedFlows, IReadOnlyList<FlowHealth> invalid, bool json, CancellationToken stop)
+    {
         var good = checkedFlows.Select(f => f.File).ToHashSet(StringComparer.Ordinal);
         var definitions = FlowSet.Read(platform.Catalog, options.Flows.Directory).Flows.Where(f => good.Contains(f.File)).ToList();
         var policy = new RestartPolicy(options.Flows.RestartMin, options.Flows.RestartMax, options.Flows.Seed);

@@ -1,5 +1,6 @@
 using System.Net;
 using BkBase.Flows.Definition;
+using Confluent.Kafka;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.Configuration.EnvironmentVariables;
 using Microsoft.Extensions.Configuration.Json;
@@ -99,9 +100,28 @@ internal static class UpConfiguration
             problems.Add($"Ingest:PendingBytes ({options.Ingest.PendingBytes}) is less than Ingest:BodyBytes ({options.Ingest.BodyBytes}): no such request could be taken; make it at least as large");
         }
 
+        if (options.Kafka.BootstrapServers is { } servers && KafkaTrouble(servers, options.Kafka.Settings) is { } trouble)
+        {
+            problems.Add($"Kafka:Settings: {trouble}; settings and their values are those of librdkafka");
+        }
+
         if (!Directory.Exists(options.Flows.Directory))
         {
             problems.Add($"Flows:Directory: there is no folder '{options.Flows.Directory}'; name one with --flows or Flows:Directory");
+        }
+    }
+
+    // Only the client itself knows its settings; making one opens no connection that anybody waits for.
+    private static string? KafkaTrouble(string servers, IReadOnlyDictionary<string, string> settings)
+    {
+        try
+        {
+            using var client = new AdminClientBuilder([new("bootstrap.servers", servers), .. settings]).SetLogHandler((_, _) => { }).Build();
+            return null;
+        }
+        catch (Exception e) when (e is InvalidOperationException or ArgumentException or KafkaException)
+        {
+            return e.Message;
         }
     }
 

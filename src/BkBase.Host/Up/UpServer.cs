@@ -136,6 +136,10 @@ internal sealed class UpServer : IAsyncDisposable
         {
             // The caller is gone; it has no answer and posts again.
         }
+        catch (Exception e) when (!context.Response.HasStarted)
+        {
+            await AnswerAsync(context, IngestAnswer.Error(500, $"the records may not be stored, post them again: {e.GetType().Name}: {e.Message}"));
+        }
     }
 
     private static Task AnswerAsync(HttpContext context, IngestAnswer answer)
