@@ -96,9 +96,11 @@ internal sealed class FlowRunner : IDisposable
         }
     }
 
-    /// <summary>Records not yet confirmed, over all partitions of a source; null when there is no run to ask.</summary>
+    /// <summary>Records not yet confirmed, over all partitions of a source; null when there is no run to ask, or it does not know.</summary>
     public long? LagOf(string source) =>
-        State is FlowState.Running or FlowState.Finished && _handle?.Lag().GetValueOrDefault(source) is { } lag ? lag.Sum(p => Math.Max(0, p.Records)) : null;
+        State is FlowState.Running or FlowState.Finished && _handle?.Lag().GetValueOrDefault(source) is { Count: > 0 } lag && lag.All(p => p.Records >= 0)
+            ? lag.Sum(p => p.Records)
+            : null;
 
     /// <summary>After <see cref="StopAsync"/>.</summary>
     public void Dispose() => _stop.Dispose();
