@@ -147,6 +147,63 @@ public sealed class UpProcessTests
     }
 
     [Fact]
+    public async Task A_drain_that_cannot_end_is_given_up_at_its_bound_and_said()
+    {
+        using var silent = new TcpListener(System.Net.IPAddress.Loopback, 0);
+        silent.Start();
+        var folder = new UpFolder().WithLines("a", "lines");
+        using (var up = await UpProcess.StartAsync(folder, "--clickhouse", $"http://127.0.0.1:{((System.Net.IPEndPoint)silent.LocalEndpoint).Port}", "--set", "Flows:Drain=00:00:01"))
+        {
+            Assert.Equal(200, (await up.PostAsync("lines", UpFolder.Lines(0, 5))).Status); // durable without the store
+            await UpProcess.SignalAsync("TERM", up.Pid);
+            Assert.Equal(1, await up.EndAsync());
+            Assert.Contains(up.Output, l => l.StartsWith("stopped: a could not confirm all within Flows:Drain", StringComparison.Ordinal));
+        }
+
+        using var again = await UpProcess.StartAsync(folder);
+        await UpSql.UntilAsync(folder.Data, "SELECT uniqExact(n), count() FROM bkbase.`2_a`", "5\t5");
+    }
+
+    [Fact]
+    public async Task A_file_is_read_once_over_restarts()
+    {
+        var folder = new UpFolder();
+        await File.WriteAllTextAsync(Path.Combine(folder.Folder, "in.ndjson"), UpFolder.Lines(0, 20), TestContext.Current.CancellationToken);
+        folder.With("f", """
+            flow: f
+            biz: 2
+            sources:
+              - { name: input, type: file, path: in.ndjson, etl: { type: json, time: { path: ts, unit: ms }, fields: { n: { path: n, type: int64 } } } }
+            sinks:
+              - { type: clickhouse, from: input, table: f }
+            """);
+        for (var run = 0; run < 2; run++)
+        {
+            using var up = await UpProcess.StartAsync(folder);
+            await up.UntilStateAsync("f", "finished");
+            Assert.Equal(200, (await up.HealthAsync()).Status);
+            Assert.Equal("20", await UpSql.AskAsync(folder.Data, "SELECT count() FROM bkbase.`2_f`"));
+            await UpProcess.SignalAsync("TERM", up.Pid);
+            Assert.Equal(0, await up.EndAsync());
+        }
+    }
+
+    [Fact]
+    public async Task With_a_broker_that_is_away_flows_wait_and_posts_are_sent_there()
+    {
+        var folder = new UpFolder().WithLines("a", "lines");
+        using var up = await UpProcess.StartAsync(folder, "--kafka", "127.0.0.1:1", "--set", "Ingest:Topics=extra");
+        await UpProcess.UntilAsync(
+            async () => Flow(await up.HealthAsync(), "a").GetProperty("sources")[0].TryGetProperty("waiting", out var waiting) && waiting.GetString()!.Contains("127.0.0.1:1", StringComparison.Ordinal),
+            () => "the flow does not say what it waits for");
+        var (status, body) = await up.PostAsync("lines", UpFolder.Line(1));
+        Assert.Equal(409, status);
+        Assert.Contains("read from Kafka", body.GetProperty("error").GetString(), StringComparison.Ordinal);
+        Assert.Equal(200, (await up.PostAsync("extra", UpFolder.Line(1))).Status);
+        Assert.Equal(421, (await up.PostAsync("extra", UpFolder.Line(1), change: r => r.Headers.Host = "evil.example")).Status);
+    }
+
+    [Fact]
     public async Task A_failing_flow_starts_again_and_disturbs_no_other()
     {
         var folder = new UpFolder().WithLines("good", "lines").WithLines("odd", "lines");
