@@ -1,21 +1,22 @@
 using System.CommandLine;
 using BkBase.Host;
 
-var root = new RootCommand("bkbase: a monitoring stream processor. Flows read Kafka, an embedded log or files, and leave ClickHouse tables.");
-foreach (var command in Verbs.All)
+var root = CommandLine.Root();
+var parsed = root.Parse(args);
+if (args.Length == 0)
 {
-    root.Subcommands.Add(command);
+    root.Parse(["--help"]).Invoke();
+    return ExitCodes.Usage;
 }
 
-var parsed = root.Parse(args);
-if (parsed.Errors.Count > 0)
+if (parsed.Errors.Count > 0 || CommandLine.Mistakes(parsed).Count > 0)
 {
-    foreach (var error in parsed.Errors)
+    foreach (var mistake in CommandLine.Mistakes(parsed))
     {
-        await Console.Error.WriteLineAsync($"bkbase: {error.Message}");
+        await Console.Error.WriteLineAsync($"bkbase: {mistake}");
     }
 
-    await Console.Error.WriteLineAsync("bkbase: see bkbase --help");
+    await Console.Error.WriteLineAsync($"bkbase: see {string.Join(' ', new[] { "bkbase", parsed.CommandResult.Command is RootCommand ? "" : parsed.CommandResult.Command.Name, "--help" }.Where(w => w.Length > 0))}");
     return ExitCodes.Usage;
 }
 

@@ -10,7 +10,8 @@ namespace BkBase.Flows.Connectors.Files;
 
 /// <summary>
 /// Reads files of one JSON object per line, plain or gzip. One partition, 0; the offset of a record is the byte at
-/// which its line starts in the uncompressed text. Lines end with LF or CR LF; empty ones are skipped.
+/// which its line starts in the uncompressed text. Lines end with LF or CR LF; empty ones are skipped. A line has no
+/// append time of its own: it gets the time at which the file was last written.
 /// </summary>
 /// <param name="root">Folder that relative paths start from.</param>
 /// <param name="marks">Where confirmed positions are kept; null for readers that always begin at the head.</param>
@@ -67,6 +68,7 @@ internal sealed class FileReader(string path, MarkStore? marks, SourceContext co
     private long _read;
     private long _total;
     private string _identity = "";
+    private long _written;
 
     public long BytesRead => Interlocked.Read(ref _read);
 
@@ -133,6 +135,7 @@ internal sealed class FileReader(string path, MarkStore? marks, SourceContext co
         _file.Position = 0;
         _identity = Stat() + " " + Convert.ToHexStringLower(SHA256.HashData(first.AsSpan(0, n)).AsSpan(0, 16));
         Interlocked.Exchange(ref _total, _file.Length);
+        _written = WrittenAt();
         _text = n >= 2 && first[0] == 0x1f && first[1] == 0x8b ? new GZipStream(_file, CompressionMode.Decompress, leaveOpen: true) : _file;
         if (marks?.Get(context.Flow, context.Source, 0) is { } mark)
         {
@@ -259,7 +262,7 @@ internal sealed class FileReader(string path, MarkStore? marks, SourceContext co
                 }
 
                 batch ??= RawBatch.Rent(context.Source, 0);
-                batch.Add(line, _position, 0);
+                batch.Add(line, _position, _written);
             }
 
             _start += step;
@@ -279,6 +282,13 @@ internal sealed class FileReader(string path, MarkStore? marks, SourceContext co
         {
             throw new FileSourceException($"file {path} changed while it was read; write to another file and rename it when it is complete");
         }
+    }
+
+    // The file's time, so that every reading of the file decides the same; archives that keep none leave a date before 2000.
+    private long WrittenAt()
+    {
+        var written = new DateTimeOffset(File.GetLastWriteTimeUtc(path));
+        return (written.Year >= 2000 ? written : context.Time.GetUtcNow()).ToUnixTimeMilliseconds();
     }
 
     private string Stat()

@@ -224,7 +224,7 @@ public sealed class JsonEtl(JsonSettings settings) : IEtl
         var time = output.AppendTime;
         if (settings.TimePath is { } path && !TryTime(Find(path, item, root), out time))
         {
-            output.Reject(RejectReason.BadTime, prefix + path.Text, "no event time here", item.Raw);
+            output.Reject(RejectReason.BadTime, prefix + path.Text, $"no event time at '{path.Text}': a number ({settings.Unit.ToString().ToLowerInvariant()}) since 1970, or a date, of this era", item.Raw);
             return;
         }
 
@@ -236,7 +236,9 @@ public sealed class JsonEtl(JsonSettings settings) : IEtl
             if (value.IsNothing ? !field.Nullable && field.Role != FieldRole.Dimension : !Cell.Set(rows, i + 1, value))
             {
                 rows.RollbackRow();
-                output.Reject(value.IsNothing ? RejectReason.MissingField : RejectReason.WrongType, prefix + field.Path.Text, $"'{field.Name}' is {field.Type}", item.Raw);
+                output.Reject(value.IsNothing ? RejectReason.MissingField : RejectReason.WrongType, prefix + field.Path.Text, value.IsNothing
+                    ? $"'{field.Path.Text}' is missing; say 'nullable: true' in the flow if it may be"
+                    : $"'{field.Name}' is {field.Type.ToString().ToLowerInvariant()}, and the value here is none", item.Raw);
                 return;
             }
         }

@@ -66,7 +66,7 @@ public static class FlowCompiler
 
             foreach (var sink in flow.Sinks)
             {
-                WireSink(sink.From, environment.Sinks?.Invoke(sink) ?? sink.Settings.Create(), sink.Schema);
+                WireSink(sink.From, environment.Sinks?.Invoke(sink) ?? sink.Settings.Create(), sink.Schema, handle.Count(sink));
             }
 
             foreach (var (from, sink) in environment.Taps)
@@ -127,20 +127,23 @@ public static class FlowCompiler
             WireDeadLetters(node.Name, (Outlet<StreamElement>)shape.Outlets[^1]);
         }
 
-        private void WireSink(string from, ISink sink, Schema schema)
-        {
-            var inlet = Tail(from, sink, schema);
-            Read(from, inlet);
-        }
+        private void WireSink(string from, ISink sink, Schema schema, SinkRows? counted = null) =>
+            Read(from, Tail(from, sink, schema, element => counted?.Add(element is RecordBatch batch ? batch.Count : 0)));
 
-        private void WireDeadLetters(string from, Outlet<StreamElement> rejections) =>
-            builder.From(rejections).To(Tail(from, environment.DeadLetters, SchemaOf(from)));
+        private void WireDeadLetters(string from, Outlet<StreamElement> rejections) => builder.From(rejections)
+            .To(Tail(from, environment.DeadLetters, SchemaOf(from), element => handle.CountDeadLetters(element is RejectionBatch refused ? refused.Rejections.Count : 0)));
 
-        private Inlet<StreamElement> Tail(string from, ISink sink, Schema schema)
+        private Inlet<StreamElement> Tail(string from, ISink sink, Schema schema, Action<StreamElement> count)
         {
             var edge = handle.Edge(_sourcesOf[from.Split('.')[0]]);
             var context = new SinkContext(flow.Name, flow.Revision, from, schema, flow.Limits, environment.Time) { Biz = flow.Biz };
-            var tail = sink.Create(context)
+            var tail = Akka.Streams.Dsl.Flow.Create<StreamElement>()
+                .Select(element =>
+                {
+                    count(element);
+                    return element;
+                })
+                .Via(sink.Create(context))
                 .ToMaterialized(Sink.ForEach<Confirmation>(c => handle.Confirm(edge, c)), Keep.Right)
                 .MapMaterializedValue(done =>
                 {

@@ -94,15 +94,15 @@ public sealed class BatchBuilder
     }
 
     /// <summary>
-    /// Of the rows from <paramref name="firstRow"/> on, drops those whose event time is after <paramref name="bound"/>.
-    /// Returns how many were dropped and the first of their times.
+    /// Of the rows from <paramref name="firstRow"/> on, drops those whose event time lies before <paramref name="least"/>
+    /// or after <paramref name="most"/>. Returns how many were dropped and the first of their times.
     /// </summary>
-    public int DropAfter(int firstRow, long bound, out long firstDropped)
+    public int DropOutside(int firstRow, long least, long most, out long firstDropped)
     {
         firstDropped = 0;
         var times = _columns[0].Longs;
         var from = firstRow;
-        while (from < _count && times[from] <= bound)
+        while (from < _count && times[from] >= least && times[from] <= most)
         {
             from++;
         }
@@ -116,7 +116,7 @@ public sealed class BatchBuilder
         var kept = from;
         for (var row = from; row < _count; row++)
         {
-            if (times[row] > bound)
+            if (times[row] < least || times[row] > most)
             {
                 continue;
             }

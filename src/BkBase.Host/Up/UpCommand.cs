@@ -8,11 +8,6 @@ internal static class UpCommand
     private const string Help = """
         Run all flows of a folder until stopped, take records by HTTP, serve /metrics and /health.
 
-        Example:
-          bkbase up --flows flows --store data
-          curl -H 'Content-Type: application/x-ndjson' --data-binary @records.ndjson http://127.0.0.1:7070/ingest/TOPIC
-          BKBASE__Http__Token=... bkbase up --listen 0.0.0.0 --kafka broker:9092 --clickhouse http://user:password@host:8123
-
         Settings come from appsettings.json (or --config), then BKBASE__Section__Key in the environment, then options.
         Without Kafka the embedded log takes its place: topics are made on first use and flows go on where they stopped.
         Ctrl-C or SIGTERM drains and ends with 0; a second one ends at once. 78: settings, or all flow files, are wrong.
@@ -32,7 +27,11 @@ internal static class UpCommand
         var config = new Option<string?>("--config") { Description = "file of settings (default appsettings.json, if there is one)" };
         var set = new Option<string[]>("--set") { Description = "Section:Key=VALUE: any setting; may stand several times", DefaultValueFactory = _ => [] };
         var json = CommonOptions.Json();
-        var command = new Command("up", Help) { config, set, json };
+        var command = new Verb(
+            "up",
+            Help,
+            "bkbase up --flows flows --store data",
+            "BKBASE__Http__Token=... bkbase up --listen 0.0.0.0 --kafka broker:9092 --clickhouse http://user:password@host:8123") { config, set, json };
         foreach (var (option, _) in keys)
         {
             command.Options.Add(option);
