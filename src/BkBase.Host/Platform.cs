@@ -19,9 +19,10 @@ internal sealed class Platform : IAsyncDisposable
     private readonly KafkaConnector _kafka;
     private readonly EmbeddedLog? _log;
 
-    private Platform(StoreProcess? store, ClickHouseConnector clickHouse, EmbeddedLog? log, KafkaConnector kafka)
+    private Platform(StoreProcess? store, ClickHouseConnector clickHouse, EmbeddedLog? log, KafkaConnector kafka, bool resumesFiles)
     {
         _store = store;
+        Files = new FileConnector(".", resumesFiles ? log?.Marks : null);
         _kafka = kafka;
         _log = log;
         ClickHouse = clickHouse;
@@ -35,7 +36,7 @@ internal sealed class Platform : IAsyncDisposable
     /// <summary>The embedded log, when it was asked for.</summary>
     public EmbeddedLog Log => _log ?? throw new InvalidOperationException("the embedded log is not open here");
 
-    public FileConnector Files { get; } = new(".");
+    public FileConnector Files { get; }
 
     public FlowCatalog Catalog { get; }
 
@@ -45,8 +46,13 @@ internal sealed class Platform : IAsyncDisposable
 
     /// <summary>Opens the store (a server when one is named, else the embedded engine as a child process) and the log.</summary>
     /// <param name="withLog">False for flows that do not read the log: one process at a time may have it open.</param>
-    public static async Task<Platform> OpenAsync(string directory, string? clickHouse, string kafka, CancellationToken stop, bool withLog = true)
+    public static Task<Platform> OpenAsync(string directory, string? clickHouse, string kafka, CancellationToken stop, bool withLog = true) =>
+        OpenAsync(new PlatformOptions(directory) { ClickHouse = clickHouse, Kafka = new KafkaOptions(kafka), WithLog = withLog }, stop);
+
+    /// <summary>Opens the store (a server when one is named, else the embedded engine as a child process) and the log.</summary>
+    public static async Task<Platform> OpenAsync(PlatformOptions settings, CancellationToken stop)
     {
+        var (directory, clickHouse) = (settings.Directory, settings.ClickHouse);
         StoreProcess? store = null;
         ClickHouseOptions options;
         if (clickHouse is { Length: > 0 })
@@ -62,13 +68,20 @@ internal sealed class Platform : IAsyncDisposable
         }
 
         var address = $"{options.Host}:{options.Port}";
-        options = options with { Retrying = retry => Notices.Retrying(address, retry) };
+        options = options with
+        {
+            Retrying = retry =>
+            {
+                Notices.Retrying(address, retry);
+                settings.Retrying?.Invoke(retry);
+            },
+        };
 
         EmbeddedLog? log = null;
         try
         {
-            log = !withLog ? null : EmbeddedLog.Open(new EmbeddedLogOptions(Path.Combine(Path.GetFullPath(directory), "log")), TimeProvider.System);
-            return new Platform(store, new ClickHouseConnector(options, TimeProvider.System), log, new KafkaConnector(new KafkaOptions(kafka), TimeProvider.System));
+            log = !settings.WithLog ? null : EmbeddedLog.Open(settings.Log(new EmbeddedLogOptions(Path.Combine(Path.GetFullPath(directory), "log"))), TimeProvider.System);
+            return new Platform(store, new ClickHouseConnector(options, TimeProvider.System), log, new KafkaConnector(settings.Kafka, TimeProvider.System), settings.ResumesFiles);
         }
         catch
         {
@@ -115,6 +128,28 @@ internal sealed class Platform : IAsyncDisposable
             await _store.DisposeAsync();
         }
     }
+}
+
+/// <summary>How a <see cref="Platform"/> is opened.</summary>
+/// <param name="Directory">Data directory.</param>
+internal sealed record PlatformOptions(string Directory)
+{
+    /// <summary>Address of a ClickHouse server in place of the embedded store.</summary>
+    public string? ClickHouse { get; init; }
+
+    public KafkaOptions Kafka { get; init; } = new("localhost:9092");
+
+    /// <summary>Changes to the embedded log's defaults.</summary>
+    public Func<EmbeddedLogOptions, EmbeddedLogOptions> Log { get; init; } = log => log;
+
+    /// <summary>False for flows that do not read the log: one process at a time may have it open.</summary>
+    public bool WithLog { get; init; } = true;
+
+    /// <summary>Whether a flow goes on in a file where it stopped.</summary>
+    public bool ResumesFiles { get; init; }
+
+    /// <summary>Told of each failure of the store that is tried again.</summary>
+    public Action<ClickHouseRetry>? Retrying { get; init; }
 }
 
 /// <summary>A setting that cannot be used; the message says which and what would be right.</summary>

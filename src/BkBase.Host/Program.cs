@@ -20,4 +20,5 @@ if (parsed.Errors.Count > 0 || CommandLine.Mistakes(parsed).Count > 0)
     return ExitCodes.Usage;
 }
 
-return await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
+using var signals = new Signals();
+return await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null }, signals.Stop);

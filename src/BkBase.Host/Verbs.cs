@@ -9,6 +9,7 @@ internal static class Verbs
     public static IReadOnlyList<Command> All { get; } =
     [
         DemoCommand.Create(),
+        UpCommand.Create(),
         RunCommand.Create(),
         CheckCommand.Create(),
         TestCommand.Create(),

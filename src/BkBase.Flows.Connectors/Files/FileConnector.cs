@@ -68,8 +68,6 @@ public sealed class FileConnector(string root, MarkStore? marks = null)
     {
         public string Describe => $"file {path}";
 
-        public bool IsBounded => true;
-
         public ISource Create() => connector.Open(path);
     }
 }
@@ -79,6 +77,8 @@ public sealed class FileSourceException(string message, Exception? inner = null)
 
 internal sealed class FileSource(string path, MarkStore? marks) : ISource
 {
+    public bool IsBounded => true;
+
     public Source<RawBatch, ISourceControl> Create(SourceContext context) =>
         Akka.Streams.Dsl.Source.FromGraph(new BatchReaderSource(() => new FileReader(path, marks, context)));
 }

@@ -247,8 +247,6 @@ public sealed class KafkaConnector : IDisposable
 
         public string Describe => $"topic {topic}";
 
-        public bool IsBounded => false;
-
         public ISource Create() => connector.Open(topic);
     }
 }

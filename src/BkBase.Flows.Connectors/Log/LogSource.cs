@@ -42,14 +42,14 @@ public sealed class LogConnector(EmbeddedLog log)
 
         public string? Topic => topic;
 
-        public bool IsBounded => bounded;
-
         public ISource Create() => connector.Open(topic, bounded);
     }
 }
 
 internal sealed class LogSource(EmbeddedLog log, string topic, bool bounded) : ISource
 {
+    public bool IsBounded => bounded;
+
     public Akka.Streams.Dsl.Source<RawBatch, ISourceControl> Create(SourceContext context) =>
         Akka.Streams.Dsl.Source.FromGraph(new BatchReaderSource(() => new LogReader(log, topic, bounded, context)));
 }

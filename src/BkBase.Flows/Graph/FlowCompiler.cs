@@ -12,7 +12,11 @@ namespace BkBase.Flows.Graph;
 /// <param name="DeadLetters">Takes the <see cref="RejectionBatch"/>es of every node.</param>
 public sealed record FlowEnvironment(TimeProvider Time, ISink DeadLetters)
 {
-    /// <summary>Takes the place of a source by name: <c>run --input</c> and flow tests.</summary>
+    /// <summary>
+    /// Takes the place of a source by name. A bounded one (<c>run --input</c>, flow tests) is read from its head; one
+    /// without an end (the embedded log for Kafka) where the flow's <c>start</c> says, by default at its head. A mark
+    /// of the flow goes before both.
+    /// </summary>
     public IReadOnlyDictionary<string, ISource> Sources { get; init; } = ImmutableDictionary<string, ISource>.Empty;
 
     /// <summary>Takes the place of the sinks that the flow names: flow tests.</summary>
@@ -84,11 +88,9 @@ public static class FlowCompiler
 
         private void WireSource(SourceDefinition definition)
         {
-            // What takes the place of a source is bounded and read from its head.
             var replaced = environment.Sources.GetValueOrDefault(definition.Name);
-            var bounded = replaced is not null || definition.Settings.IsBounded;
             var source = replaced ?? definition.Settings.Create();
-            var start = replaced is null && definition.Start is { } given ? given
+            var start = definition.Start is { } given && (replaced is null || !source.IsBounded) ? given
                 : new StartPosition(replaced is null && definition.Type == "kafka" ? StartKind.Tail : StartKind.Head);
             var records = source.Create(new SourceContext(flow.Name, definition.Name, start, environment.Time))
                 .MapMaterializedValue(control =>
@@ -97,7 +99,7 @@ public static class FlowCompiler
                     return NotUsed.Instance;
                 });
             var counters = handle.Count(definition.Name, definition.EtlType);
-            var etl = builder.Add(new EtlStage(definition.Name, definition.Etl.Create(), flow.Limits, bounded, counters));
+            var etl = builder.Add(new EtlStage(definition.Name, definition.Etl.Create(), flow.Limits, source.IsBounded, counters));
             builder.From(builder.Add(records)).To(etl.In);
             _outlets[definition.Name] = etl.Out0;
             _sourcesOf[definition.Name] = [definition.Name];

@@ -84,7 +84,15 @@ public sealed class FlowHandle
 
     internal void Attach(Task tail) => _tails.Add(tail);
 
-    internal void Started() => Completion = Task.WhenAll(_tails);
+    internal void Started()
+    {
+        Completion = Task.WhenAll(_tails);
+        foreach (var tail in _tails)
+        {
+            // An edge that failed confirms nothing any more: the others would run on for rows that are read again.
+            _ = tail.ContinueWith(static (_, flow) => ((FlowHandle)flow!).Stop(), this, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
+        }
+    }
 
     internal void Confirm(int edge, Confirmation confirmation)
     {
