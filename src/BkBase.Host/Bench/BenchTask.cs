@@ -75,7 +75,7 @@ internal sealed record StageFigures
     /// <summary>Of the stage's own process.</summary>
     public double CpuSeconds { get; init; }
 
-    /// <summary>Of <see cref="CpuSeconds"/>, what compiling code took: a run too short to be warm shows here.</summary>
+    /// <summary>Elapsed while code was compiled, on any thread: a run too short to be warm, or a busy machine, shows here.</summary>
     public double CompileSeconds { get; init; }
 
     public double StoreCpuSeconds { get; init; }

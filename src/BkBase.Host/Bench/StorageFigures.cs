@@ -14,8 +14,10 @@ internal sealed record StorageFigures(long Rows, long Bytes)
     public double BytesPerRow => Bytes / (double)Math.Max(1, Rows);
 
     /// <summary>Merges a table of the store and looks at its parts.</summary>
-    public static async Task<StorageFigures> OfAsync(ClickHouseSession session, string table, CancellationToken stop)
+    /// <param name="address">Where the store serves.</param>
+    public static async Task<StorageFigures> OfAsync(string address, string table, CancellationToken stop)
     {
+        using var session = new ClickHouseSession(ClickHouseOptions.At(new Uri(address)) with { Timeout = TimeSpan.FromMinutes(30) }, TimeProvider.System);
         await session.ExecuteAsync($"OPTIMIZE TABLE `{session.Options.Database}`.`{table}` FINAL", stop);
         var found = await session.QueryAsync(
             $"SELECT sum(rows), sum(bytes_on_disk) FROM system.parts WHERE active AND database = '{session.Options.Database}' AND table = '{table}'", stop);
