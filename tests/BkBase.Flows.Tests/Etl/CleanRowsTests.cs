@@ -218,16 +218,22 @@ public sealed class CleanRowsTests
         var etl = EtlTests.Settings(CleanTests.Yaml(Each, Conf), new DiagnosticBag("f.yaml")).Create();
         var output = new EtlOutput(etl.Schema);
         var payload = "{\"host\":\"h\\u00e4\",\"ts\":1700000000,\"v\":[{\"a\":1,\"b\":\"2\",\"s\":\"x\"},{\"a\":3}]}"u8.ToArray();
-        long before = 0;
-        for (var i = 0; i < 2000; i++)
+        var least = long.MaxValue;
+        for (var round = 0; round < 5; round++)
         {
-            before = i == 1000 ? GC.GetAllocatedBytesForCurrentThread() : before;
-            etl.Parse(payload, output);
-            output.Rows.RollbackTo(0);
+            var before = GC.GetAllocatedBytesForCurrentThread();
+            for (var i = 0; i < 1000; i++)
+            {
+                etl.Parse(payload, output);
+                output.Rows.RollbackTo(0);
+            }
+
+            // The runtime itself allocates now and then while it compiles: the best round counts.
+            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
         }
 
         Assert.Empty(output.Rejections);
-        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 1000);
+        Assert.InRange(least, 0, 100);
     }
 
     [Fact]
