@@ -1,7 +1,7 @@
 using System.IO.MemoryMappedFiles;
+using Akka.Streams.Dsl;
 using BkBase.Flows.Graph;
 using BkBase.Flows.Records;
-using Akka.Streams.Dsl;
 
 namespace BkBase.Host.Bench;
 
