@@ -19,7 +19,7 @@ internal static class BenchCommand
         string[] known = [.. BenchStages.All, StorageFigures.Stage];
         var stages = new Option<string[]>("--stages") { Description = $"which of {string.Join(", ", known)} to run; all by default", DefaultValueFactory = _ => known, AllowMultipleArgumentsPerToken = true };
         stages.AcceptOnlyFromAmong([.. known, "none"]);
-        var rounds = new Option<int>("--rounds") { Description = "how often each stage runs, in turns", DefaultValueFactory = _ => 2 };
+        var rounds = new Option<int>("--rounds") { Description = "how often each stage runs, in turns", DefaultValueFactory = _ => 1 };
         var soak = new Option<long>("--soak") { Description = "also send so many records from a file through 'bkbase run' and watch its memory" };
         var unpaced = new Option<bool>("--unpaced") { Description = "send without heed of what the broker keeps, to see that lost records are found" };
         var json = CommonOptions.Json();
