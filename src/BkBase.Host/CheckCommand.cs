@@ -11,8 +11,8 @@ internal static class CheckCommand
     {
         var paths = new Argument<string[]>("path") { Description = "flow files or folders", Arity = ArgumentArity.OneOrMore };
         var json = CommonOptions.Json();
-        var command = new Command("check", "Read and check flows. Example: bkbase check flows") { paths, json };
-        command.SetAction(parsed => Run(parsed.GetValue(paths)!, parsed.GetValue(json)));
+        var command = new Verb("check", "Read and check flows: every finding with file, line, column and code; 78 when there are errors.", "bkbase check flows", "bkbase check flows/k8s/k8s_metrics.yaml --json") { paths, json };
+        command.SetAction((parsed, _) => Guard.RunAsync(() => Task.FromResult(Run(parsed.GetValue(paths)!, parsed.GetValue(json)))));
         return command;
     }
 
@@ -29,7 +29,7 @@ internal static class CheckCommand
             {
                 files = files.Count,
                 errors,
-                diagnostics = diagnostics.Select(d => new { d.File, d.Line, d.Column, d.Code, severity = d.Severity == Severity.Error ? "error" : "warning", d.Message }),
+                diagnostics = diagnostics.Select(CommonOptions.JsonOf),
             }, CommonOptions.JsonForm));
         }
         else

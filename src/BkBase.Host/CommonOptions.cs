@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using BkBase.Flows.Definition;
 
 namespace BkBase.Host;
 
@@ -14,7 +15,11 @@ internal static class CommonOptions
         Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
     };
 
-    public static Option<bool> Json() => new("--json") { Description = "print JSON for machines" };
+    /// <summary>A finding as <c>--json</c> prints it.</summary>
+    public static object JsonOf(Diagnostic d) =>
+        new { d.File, d.Line, d.Column, d.Code, severity = d.Severity == Severity.Error ? "error" : "warning", d.Message };
+
+    public static Option<bool> Json() => new("--json") { Description = "print JSON for machines, and nothing else, on standard output" };
 
     public static Option<string> Store() => new("--store")
     {
@@ -24,7 +29,7 @@ internal static class CommonOptions
 
     public static Option<string?> ClickHouse() => new("--clickhouse")
     {
-        Description = "address of a ClickHouse server in place of the embedded store: http://user:password@host:port",
+        Description = "address of a ClickHouse server in place of the embedded store: http://user:password@host:port/database (also BKBASE__Store__ClickHouse)",
         DefaultValueFactory = _ => Environment.GetEnvironmentVariable("BKBASE__Store__ClickHouse"),
     };
 

@@ -1,5 +1,7 @@
 using System.Buffers;
 using System.CommandLine;
+using System.Globalization;
+using System.Text.Json;
 using BkBase.Flows.Connectors.Log;
 using BkBase.Flows.Definition;
 using BkBase.Flows.Graph;
@@ -22,12 +24,13 @@ internal static class DemoCommand
         var flows = new Option<string>("--flows") { Description = "folder of flows", DefaultValueFactory = _ => "flows" };
         var minutes = new Option<int>("--minutes") { Description = "minutes of simulated time", DefaultValueFactory = _ => 30 };
         var seed = new Option<ulong>("--seed") { Description = "seed of the generated data", DefaultValueFactory = _ => 1UL };
-        var command = new Command("demo", "Run the product on generated data. Example: bkbase demo --minutes 60") { store, flows, minutes, seed };
-        command.SetAction((parsed, stop) => Guard.RunAsync(() => RunAsync(parsed.GetValue(store), parsed.GetValue(flows)!, parsed.GetValue(minutes), parsed.GetValue(seed), stop)));
+        var json = CommonOptions.Json();
+        var command = new Verb("demo", "Run the product on generated data of two clusters with scripted incidents, and show the tables.", "bkbase demo --minutes 5", "bkbase demo --minutes 5 --seed 7 --store demo-data --json") { store, flows, minutes, seed, json };
+        command.SetAction((parsed, stop) => Guard.RunAsync(() => RunAsync(parsed.GetValue(store), parsed.GetValue(flows)!, parsed.GetValue(minutes), parsed.GetValue(seed), parsed.GetValue(json), stop)));
         return command;
     }
 
-    private static async Task<int> RunAsync(string? directory, string folder, int minutes, ulong seed, CancellationToken stop)
+    private static async Task<int> RunAsync(string? directory, string folder, int minutes, ulong seed, bool json, CancellationToken stop)
     {
         var fresh = directory is null;
         directory ??= Directory.CreateTempSubdirectory("bkbase-demo-").FullName;
@@ -51,7 +54,12 @@ internal static class DemoCommand
                 await Progress.ShowAsync(handles, quiet: false);
             }
 
-            await ShowTablesAsync(platform, handles, stop);
+            await ShowTablesAsync(platform, directory, handles, json, stop);
+        }
+
+        if (json)
+        {
+            return ExitCodes.Good;
         }
 
         Console.Out.WriteLine($"look into the tables: bkbase query \"SELECT * FROM bkbase.`2_k8s_metrics` LIMIT 5\" --store {directory}");
@@ -125,10 +133,21 @@ internal static class DemoCommand
         }
     }
 
-    private static async Task ShowTablesAsync(Platform platform, List<FlowHandle> handles, CancellationToken stop)
+    private static async Task ShowTablesAsync(Platform platform, string directory, List<FlowHandle> handles, bool json, CancellationToken stop)
     {
         var rows = await platform.ClickHouse.Session.QueryAsync(
             $"SELECT t.name, t.total_rows, round(t.total_bytes / greatest(t.total_rows, 1), 1) FROM system.tables t WHERE database = '{platform.ClickHouse.Options.Database}' ORDER BY name", stop);
+        if (json)
+        {
+            Console.Out.WriteLine(JsonSerializer.Serialize(new
+            {
+                store = directory,
+                flows = handles.Select(h => RunSummary.Of(h, platform.ClickHouse)),
+                tables = rows.Select(r => new { table = r[0], rows = long.Parse(r[1] ?? "0", CultureInfo.InvariantCulture), bytesPerRow = double.Parse(r[2] ?? "0", CultureInfo.InvariantCulture) }),
+            }, CommonOptions.JsonForm));
+            return;
+        }
+
         Console.Out.WriteLine($"{handles.Count} flows wrote:");
         foreach (var row in rows)
         {

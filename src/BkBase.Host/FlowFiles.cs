@@ -48,10 +48,11 @@ internal static class FlowFiles
             diagnostics.AddRange(reading.Diagnostics);
             if (reading.Flow is { } flow && !names.TryAdd(flow.Name, file))
             {
-                diagnostics.Add(new Diagnostic(file, 1, 1, DiagnosticCodes.Conflict, $"the flow '{flow.Name}' stands in {names[flow.Name]} already"));
+                diagnostics.Add(new Diagnostic(file, 1, 1, DiagnosticCodes.Conflict, $"the flow '{flow.Name}' stands in {names[flow.Name]} already; give one of them another name"));
             }
         }
 
+        diagnostics.AddRange(TableConflicts.Of(readings.Select(r => r.Flow).OfType<FlowDefinition>()));
         return readings;
     }
 
@@ -60,7 +61,7 @@ internal static class FlowFiles
         try
         {
             return new FileInfo(file).Length > FlowReader.BytesMax
-                ? Failed(DiagnosticCodes.TooLarge, $"the file is larger than {FlowReader.BytesMax} bytes")
+                ? Failed(DiagnosticCodes.TooLarge, $"the file has {new FileInfo(file).Length} bytes; a flow has at most {FlowReader.BytesMax}: is this a flow file?")
                 : reader.Read(file, File.ReadAllText(file));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)

@@ -1,5 +1,4 @@
 using BkBase.Flows.Connectors.ClickHouse;
-using BkBase.Flows.Connectors.Files;
 
 namespace BkBase.Host;
 
@@ -24,6 +23,12 @@ internal static class Guard
         }
         catch (OperationCanceledException)
         {
+            await Console.Error.WriteLineAsync("bkbase: stopped before the end");
+            return ExitCodes.Failed;
+        }
+        catch (Exception e)
+        {
+            await Console.Error.WriteLineAsync($"bkbase: this is a fault of bkbase, please report it with the flow and these lines:\n{e}");
             return ExitCodes.Failed;
         }
     }
@@ -32,7 +37,7 @@ internal static class Guard
     public static string? Reason(Exception e) => e switch
     {
         AggregateException { InnerException: { } inner } => Reason(inner),
-        ClickHouseFailureException or FileSourceException or IOException or UnauthorizedAccessException or InvalidOperationException or HttpRequestException => e.Message,
+        ClickHouseFailureException or IOException or InvalidDataException or UnauthorizedAccessException or InvalidOperationException or HttpRequestException or TimeoutException => e.Message,
         _ => null,
     };
 }

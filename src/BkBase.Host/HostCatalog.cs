@@ -18,6 +18,6 @@ internal static class HostCatalog
     public static FlowCatalog Create(ClickHouseConnector clickHouse, LogConnector log, FileConnector files, KafkaConnector kafka) => new(
         [files.Source, log.Source, kafka.Source],
         EtlCatalog.All,
-        OperatorCatalog.All(new LookupLoader(clickHouse)),
-        [clickHouse.SinkEntry()]);
+        OperatorCatalog.All(new LookupLoader(clickHouse), TimeProvider.System),
+        [clickHouse.SinkEntry(), kafka.Sink, files.Sink]);
 }

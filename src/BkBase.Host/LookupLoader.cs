@@ -8,7 +8,9 @@ namespace BkBase.Host;
 /// <summary>Reads the tables of <c>enrich</c>: CSV, JSON (a list of flat objects), or a query of the store.</summary>
 internal sealed class LookupLoader(ClickHouseConnector clickHouse) : ILookupLoader
 {
-    public LookupTable Load(LookupSource source) => LoadAsync(source, CancellationToken.None).GetAwaiter().GetResult();
+    public LookupTable Load(LookupSource source) => source.ClickHouse is null
+        ? LoadAsync(source, CancellationToken.None).GetAwaiter().GetResult()
+        : clickHouse.Session.WithRetriesAsync("the table of enrich", (_, stop) => LoadAsync(source, stop), CancellationToken.None).GetAwaiter().GetResult();
 
     public async Task<LookupTable> LoadAsync(LookupSource source, CancellationToken cancellation)
     {
@@ -17,7 +19,7 @@ internal sealed class LookupLoader(ClickHouseConnector clickHouse) : ILookupLoad
             using var buffer = new MemoryStream();
             await clickHouse.Session.QueryAsync(sql, "TSVWithNames", buffer, cancellation);
             var rows = Tsv.Parse(buffer.GetBuffer().AsSpan(0, (int)buffer.Length));
-            return new LookupTable([.. rows[0].Select(n => n ?? "")], [.. rows.Skip(1)]);
+            return rows.Count == 0 ? throw new InvalidDataException($"'{sql}' is no SELECT: it gives no table") : new LookupTable([.. rows[0].Select(n => n ?? "")], [.. rows.Skip(1)]);
         }
 
         var file = source.File ?? throw new InvalidDataException("enrich needs 'file' or 'clickhouse'");

@@ -1,22 +1,24 @@
 using System.CommandLine;
 using BkBase.Host;
 
-var root = new RootCommand("bkbase: a monitoring stream processor. Flows read Kafka, an embedded log or files, and leave ClickHouse tables.");
-foreach (var command in Verbs.All)
-{
-    root.Subcommands.Add(command);
-}
-
+var root = CommandLine.Root();
 var parsed = root.Parse(args);
-if (parsed.Errors.Count > 0)
+if (args.Length == 0)
 {
-    foreach (var error in parsed.Errors)
-    {
-        await Console.Error.WriteLineAsync($"bkbase: {error.Message}");
-    }
-
-    await Console.Error.WriteLineAsync("bkbase: see bkbase --help");
+    root.Parse(["--help"]).Invoke();
     return ExitCodes.Usage;
 }
 
-return await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
+if (parsed.Errors.Count > 0 || CommandLine.Mistakes(parsed).Count > 0)
+{
+    foreach (var mistake in CommandLine.Mistakes(parsed))
+    {
+        await Console.Error.WriteLineAsync($"bkbase: {mistake}");
+    }
+
+    await Console.Error.WriteLineAsync($"bkbase: see {string.Join(' ', new[] { "bkbase", parsed.CommandResult.Command is RootCommand ? "" : parsed.CommandResult.Command.Name, "--help" }.Where(w => w.Length > 0))}");
+    return ExitCodes.Usage;
+}
+
+using var signals = new Signals();
+return await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null }, signals.Stop);

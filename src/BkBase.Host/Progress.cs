@@ -3,16 +3,23 @@ using Spectre.Console;
 
 namespace BkBase.Host;
 
-/// <summary>A live line on a terminal, a plain line every five seconds otherwise, until the flows end.</summary>
+/// <summary>A live line on a terminal, a plain line every five seconds otherwise, until the flows end. On standard error.</summary>
 internal static class Progress
 {
+    private const int PlainEvery = 5;
+
+    /// <summary>Whether a live line is being shown just now.</summary>
+    public static bool IsLive { get; private set; }
+
     public static async Task ShowAsync(IReadOnlyList<FlowHandle> flows, bool quiet)
     {
         var done = Task.WhenAll(flows.Select(f => f.Completion));
         var start = TimeProvider.System.GetTimestamp();
         var live = !quiet && !Console.IsErrorRedirected && AnsiConsole.Profile.Capabilities.Interactive;
-        using var timer = new PeriodicTimer(live ? TimeSpan.FromMilliseconds(250) : TimeSpan.FromSeconds(5));
-        while (!done.IsCompleted)
+        var said = new Dictionary<string, string>(StringComparer.Ordinal);
+        IsLive = live;
+        using var timer = new PeriodicTimer(live ? TimeSpan.FromMilliseconds(250) : TimeSpan.FromSeconds(1));
+        for (var ticks = 1; !done.IsCompleted; ticks++)
         {
             var tick = timer.WaitForNextTickAsync().AsTask();
             if (await Task.WhenAny(done, tick) == done)
@@ -20,12 +27,15 @@ internal static class Progress
                 break;
             }
 
-            if (!quiet)
+            Notices.SayChanges(flows, said);
+            if (!quiet && (live || ticks % PlainEvery == 0))
             {
                 await Console.Error.WriteAsync(live ? $"\r{Line(flows, start)}\u001b[K" : Line(flows, start) + "\n");
             }
         }
 
+        IsLive = false;
+        Notices.SayChanges(flows, said);
         if (!quiet)
         {
             await Console.Error.WriteAsync(live ? $"\r{Line(flows, start)}\u001b[K\n" : Line(flows, start) + "\n");

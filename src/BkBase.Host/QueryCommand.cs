@@ -14,10 +14,15 @@ internal static class QueryCommand
         var sql = new Argument<string>("sql") { Description = "one ClickHouse statement" };
         var store = CommonOptions.Store();
         var clickHouse = CommonOptions.ClickHouse();
+        var json = CommonOptions.Json();
         var format = new Option<string?>("--format") { Description = "any ClickHouse format, such as TSVWithNames, CSV, JSONEachRow, PrettyCompact" };
-        var command = new Command("query", "Run SQL on the store. Example: bkbase query \"SELECT count() FROM bkbase.2_k8s_metrics\"") { sql, store, clickHouse, format };
+        var command = new Verb(
+            "query",
+            "Run ClickHouse SQL on the store: a table on a terminal, tab-separated values otherwise.",
+            "bkbase query \"SELECT name, total_rows FROM system.tables WHERE database = 'bkbase'\" --store data",
+            "bkbase query \"SELECT node, reason, count() FROM bkbase.dead_letters GROUP BY ALL\" --store data --json") { sql, store, clickHouse, format, json };
         command.SetAction((parsed, stop) => Guard.RunAsync(() => RunAsync(
-            parsed.GetValue(sql)!, parsed.GetValue(store)!, parsed.GetValue(clickHouse), parsed.GetValue(format), stop)));
+            parsed.GetValue(sql)!, parsed.GetValue(store)!, parsed.GetValue(clickHouse), parsed.GetValue(json) ? "JSON" : parsed.GetValue(format), stop)));
         return command;
     }
 
@@ -38,9 +43,9 @@ internal static class QueryCommand
                 await session.QueryAsync(sql, format ?? "TSVWithNames", output, stop);
             }
         }
-        catch (ClickHouseServerException e)
+        catch (Exception e) when (e is ClickHouseServerException or HttpRequestException or TimeoutException)
         {
-            await Console.Error.WriteLineAsync($"bkbase: {e.Message.Split('\n')[0]}");
+            await Console.Error.WriteLineAsync($"bkbase: {session.Explain(e)}");
             return ExitCodes.Failed;
         }
 

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Text.Json;
 using BkBase.Flows.Definition;
-using BkBase.Flows.Graph;
 
 namespace BkBase.Host;
 
@@ -17,7 +16,11 @@ internal static class RunCommand
         var kafka = CommonOptions.Kafka();
         var append = new Option<bool>("--append") { Description = "write into tables that hold rows already" };
         var json = CommonOptions.Json();
-        var command = new Command("run", "Run one flow. Example: bkbase run flows/k8s/k8s_metrics.yaml --input metrics.ndjson --store data") { path, input, store, clickHouse, kafka, append, json };
+        var command = new Verb(
+            "run",
+            "Run one flow until its input ends or Ctrl-C, which drains; a second Ctrl-C ends at once. Prints the balance: where every record went.",
+            "bkbase run flows/k8s/container_logs.yaml --input logs.ndjson --store data",
+            "bkbase run flows/k8s/container_logs.yaml --input logs.ndjson --store data --append --json") { path, input, store, clickHouse, kafka, append, json };
         command.SetAction((parsed, stop) => Guard.RunAsync(() => RunAsync(new RunSettings(
             parsed.GetValue(path)!, parsed.GetValue(input)!, parsed.GetValue(store)!, parsed.GetValue(clickHouse), parsed.GetValue(kafka)!, parsed.GetValue(append), parsed.GetValue(json)), stop)));
         return command;
@@ -38,7 +41,7 @@ internal static class RunCommand
         }
 
         var inputs = Inputs(checkedFlow, settings.Input);
-        await using var platform = await Platform.OpenAsync(settings.Store, settings.ClickHouse, settings.Kafka, stop);
+        await using var platform = await Platform.OpenAsync(settings.Store, settings.ClickHouse, settings.Kafka, stop, withLog: checkedFlow.Sources.Any(s => s.Type == "log"));
         var flow = FlowFiles.Read(new FlowReader(platform.Catalog), settings.Flow).Flow!;
         var tables = await TablesInUse.OfAsync(platform.ClickHouse, flow, stop);
         if (tables.Count > 0 && !settings.Append)
@@ -47,15 +50,38 @@ internal static class RunCommand
             return ExitCodes.Failed;
         }
 
+        SayMissingTopics(platform, flow, inputs);
         var handle = platform.Run(flow, inputs.ToDictionary(i => i.Key, i => platform.Files.Open(i.Value), StringComparer.Ordinal));
         using var registration = platform.Metrics.Register(flow.Name, handle.Nodes);
         await using (stop.Register(handle.Stop))
         {
-            await Progress.ShowAsync([handle], settings.Json);
+            await Progress.ShowAsync([handle], quiet: false);
         }
 
-        Balance(handle, settings.Json, platform.ClickHouse.Options.Database);
-        return ExitCodes.Good;
+        var summary = RunSummary.Of(handle, platform.ClickHouse);
+        if (settings.Json)
+        {
+            Console.Out.WriteLine(JsonSerializer.Serialize(summary, CommonOptions.JsonForm));
+        }
+        else
+        {
+            summary.Print(Console.Out);
+        }
+
+        return summary.Balanced ? ExitCodes.Good : ExitCodes.Failed;
+    }
+
+    private static void SayMissingTopics(Platform platform, FlowDefinition flow, Dictionary<string, string> inputs)
+    {
+        foreach (var source in flow.Sources.Where(s => s.Type == "log" && !inputs.ContainsKey(s.Name)))
+        {
+            if (source.Settings.Topic is { } topic && !platform.Log.Exists(topic))
+            {
+                var topics = platform.Log.Topics;
+                Notices.Say($"topic '{topic}' of source '{source.Name}' does not exist in the embedded log; it is made now and read when something is appended. " +
+                    $"Topics there: {(topics.Count == 0 ? "none" : string.Join(", ", topics))}.{Suggestion.For(topic, topics)}");
+            }
+        }
     }
 
     private static Dictionary<string, string> Inputs(FlowDefinition flow, string[] inputs)
@@ -84,27 +110,6 @@ internal static class RunCommand
         }
 
         return files;
-    }
-
-    private static void Balance(FlowHandle handle, bool json, string database)
-    {
-        if (json)
-        {
-            Console.Out.WriteLine(JsonSerializer.Serialize(new
-            {
-                flow = handle.Flow.Name,
-                nodes = handle.Nodes.Select(n => new { n.Node, n.Type, n.In, n.Made, n.Out, n.Filtered, n.Rejected }),
-                tables = handle.Flow.Sinks.Select(s => s.Settings.Describe),
-            }, CommonOptions.JsonForm));
-            return;
-        }
-
-        foreach (var node in handle.Nodes)
-        {
-            Console.Out.WriteLine($"{node.Node,-20} {node.In} in + {node.Made} made = {node.Out} out + {node.Filtered} filtered + {node.Rejected} rejected");
-        }
-
-        Console.Out.WriteLine($"in database {database}: {string.Join(", ", handle.Flow.Sinks.Select(s => s.Settings.Describe))}");
     }
 
     private sealed record RunSettings(string Flow, string[] Input, string Store, string? ClickHouse, string Kafka, bool Append, bool Json);

@@ -8,8 +8,9 @@ internal static class StoreCommand
 {
     public static Command Create()
     {
-        var command = new Command("store", "Run the embedded ClickHouse engine alone. Example: bkbase store --data .bkbase/store --port 8123") { TreatUnmatchedTokensAsErrors = false };
-        command.SetAction((parsed, stop) => StoreEntryPoint.RunFromArgsAsync([.. parsed.UnmatchedTokens], stop));
+        var command = new Verb("store", "Run the embedded ClickHouse engine alone, behind ClickHouse's HTTP interface on loopback, until Ctrl-C. Options: --data DIRECTORY [--port N] [--max-memory BYTES] [--max-connections N].", "bkbase store --data data --port 8123") { TreatUnmatchedTokensAsErrors = false };
+        // The store has its own rules for signals.
+        command.SetAction((parsed, _) => StoreEntryPoint.RunFromArgsAsync([.. parsed.UnmatchedTokens], CancellationToken.None));
         return command;
     }
 }

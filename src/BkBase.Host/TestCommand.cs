@@ -14,8 +14,8 @@ internal static class TestCommand
     {
         var paths = new Argument<string[]>("path") { Description = "flow files or folders", Arity = ArgumentArity.OneOrMore };
         var json = CommonOptions.Json();
-        var command = new Command("test", "Run the tests of flows (NAME.test.yaml beside NAME.yaml). Example: bkbase test flows") { paths, json };
-        command.SetAction((parsed, _) => RunAsync(parsed.GetValue(paths)!, parsed.GetValue(json)));
+        var command = new Verb("test", "Run the tests of flows (NAME.test.yaml beside NAME.yaml), without Kafka or ClickHouse.", "bkbase test flows", "bkbase test flows --json") { paths, json };
+        command.SetAction((parsed, _) => Guard.RunAsync(() => RunAsync(parsed.GetValue(paths)!, parsed.GetValue(json))));
         return command;
     }
 
@@ -49,7 +49,7 @@ internal static class TestCommand
         diagnostics.Sort();
         if (json)
         {
-            Console.Out.WriteLine(JsonSerializer.Serialize(new { passed, failed, flowsWithoutTests = without, diagnostics = diagnostics.Select(d => d.ToString()) }, CommonOptions.JsonForm));
+            Console.Out.WriteLine(JsonSerializer.Serialize(new { passed, failed, flowsWithoutTests = without, diagnostics = diagnostics.Select(CommonOptions.JsonOf) }, CommonOptions.JsonForm));
         }
         else
         {

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using BkBase.Host.Bench;
 
 namespace BkBase.Host;
 
@@ -8,12 +9,14 @@ internal static class Verbs
     public static IReadOnlyList<Command> All { get; } =
     [
         DemoCommand.Create(),
+        UpCommand.Create(),
         RunCommand.Create(),
         CheckCommand.Create(),
         TestCommand.Create(),
         DescribeCommands.Schema(),
         DescribeCommands.Graph(),
         QueryCommand.Create(),
+        BenchCommand.Create(),
         StoreCommand.Create(),
     ];
 }

@@ -56,6 +56,13 @@ internal sealed class StoreLock : IDisposable
         }
     }
 
+    /// <summary>Whether a process has the directory.</summary>
+    public static bool IsTaken(string dataDirectory)
+    {
+        using var claim = TryTake(dataDirectory);
+        return claim is null;
+    }
+
     public void Announce(string address)
     {
         var text = JsonSerializer.SerializeToUtf8Bytes(new StoreOwner(Environment.ProcessId, address), Json);

@@ -12,6 +12,7 @@ public sealed class StoreProcess : IAsyncDisposable
     private static readonly TimeSpan FirstDelay = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan LongestDelay = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan Healthy = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan OwnerCheck = TimeSpan.FromMilliseconds(500);
 
     private readonly StoreOptions _options;
     private readonly string[] _command;
@@ -19,6 +20,7 @@ public sealed class StoreProcess : IAsyncDisposable
     private readonly CancellationTokenSource _stopping = new();
     private Task _watching = Task.CompletedTask;
     private StoreChild? _child;
+    private volatile bool _isAttached;
     private int _restarts;
 
     private StoreProcess(StoreOptions options, string[] command, TimeProvider time, string address) =>
@@ -34,20 +36,36 @@ public sealed class StoreProcess : IAsyncDisposable
     public int? ProcessId => _child?.Pid;
 
     /// <summary>True when another process serves the directory and this one only uses it.</summary>
-    public bool IsAttached { get; private init; }
+    public bool IsAttached => _isAttached;
 
     /// <summary>Raised, with the reason, after the child died; it is started again then.</summary>
     public event EventHandler<StoreDiedEventArgs>? Died;
 
-    /// <summary>Uses the store that serves the directory, or starts one.</summary>
+    /// <summary>
+    /// Uses the store that serves the directory, or starts one. When the one in use goes away, its place is taken at the
+    /// same address. One that is just starting or ending (its owner was killed) is waited for.
+    /// </summary>
     public static async Task<StoreProcess> AttachOrStartAsync(StoreOptions options, string[] command, TimeProvider time, CancellationToken cancellationToken)
     {
-        if (StoreOwner.Read(options.DataDirectory) is { Address.Length: > 0 } owner && await AnswersAsync(owner.Address, cancellationToken))
+        for (var since = time.GetTimestamp(); ;)
         {
-            return new StoreProcess(options, command, time, owner.Address) { IsAttached = true };
-        }
+            if (StoreOwner.Read(options.DataDirectory) is { Address.Length: > 0 } owner && await AnswersAsync(owner.Address, cancellationToken))
+            {
+                options = options with { Port = new Uri(owner.Address).Port, ParentPid = options.ParentPid ?? Environment.ProcessId };
+                var attached = new StoreProcess(options, command, time, owner.Address) { _isAttached = true };
+                attached._watching = attached.WatchOwnerAsync();
+                return attached;
+            }
 
-        return await StartAsync(options, command, time, cancellationToken);
+            try
+            {
+                return await StartAsync(options, command, time, cancellationToken);
+            }
+            catch (IOException) when (StoreLock.IsTaken(options.DataDirectory) && time.GetElapsedTime(since) < StopTimeout)
+            {
+                await Task.Delay(OwnerCheck, time, cancellationToken);
+            }
+        }
     }
 
     /// <summary>Starts the store. The options become arguments behind the command, see <see cref="StoreEntryPoint.ToArguments"/>.</summary>
@@ -73,6 +91,42 @@ public sealed class StoreProcess : IAsyncDisposable
         }
 
         _stopping.Dispose();
+    }
+
+    private async Task WatchOwnerAsync()
+    {
+        try
+        {
+            while (_isAttached)
+            {
+                await Task.Delay(OwnerCheck, _time, _stopping.Token);
+                if (!await AnswersAsync(Address, _stopping.Token))
+                {
+                    await ReplaceOwnerAsync();
+                }
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            return;
+        }
+
+        await WatchAsync();
+    }
+
+    // Fails, and is tried again, as long as the owner still holds the directory.
+    private async Task ReplaceOwnerAsync()
+    {
+        try
+        {
+            _child = await StoreChild.StartAsync(_options, _command, StartTimeout, _time, _stopping.Token);
+            Interlocked.Increment(ref _restarts);
+            _isAttached = false;
+        }
+        catch (Exception e) when (e is IOException or TimeoutException)
+        {
+            Died?.Invoke(this, new StoreDiedEventArgs($"the store at {Address} does not answer, and its place cannot be taken: {e.Message}"));
+        }
     }
 
     private async Task WatchAsync()

@@ -40,7 +40,9 @@ public static class StoreServer
             claim.Announce("");
             using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
             using var terminate = OnSignal(PosixSignal.SIGTERM, stop);
-            using var interrupt = OnSignal(PosixSignal.SIGINT, stop);
+            // Ctrl-C reaches the whole process group: a store with an owner serves on while the owner drains.
+            using var owned = new CancellationTokenSource();
+            using var interrupt = OnSignal(PosixSignal.SIGINT, options.ParentPid is null ? stop : owned);
             ThreadPool.SetMinThreads(options.MaxConnections + options.MaxSessions + Environment.ProcessorCount, Environment.ProcessorCount);
             using var engine = new StoreEngine(options, library);
             await ServeAsync(options, engine, claim, output, stop);

@@ -1,3 +1,11 @@
 using BenchmarkDotNet.Running;
+using BkBase.Benchmarks;
 
-BenchmarkSwitcher.FromAssembly(System.Reflection.Assembly.GetExecutingAssembly()).Run(args);
+if (args is ["parse-ratios", .. var rest])
+{
+    ParseRatios.Run(rest.FirstOrDefault());
+}
+else
+{
+    BenchmarkSwitcher.FromAssembly(System.Reflection.Assembly.GetExecutingAssembly()).Run(args);
+}

@@ -25,8 +25,6 @@ internal static class TestFlows
     {
         public string Describe => "memory";
 
-        public bool IsBounded => true;
-
         public ISource Create() => new MemorySource([]);
     }
 

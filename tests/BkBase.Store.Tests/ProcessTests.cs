@@ -93,6 +93,39 @@ public sealed class ProcessTests
     }
 
     [Fact]
+    public async Task Who_is_attached_takes_over_at_the_same_address_when_the_owner_goes()
+    {
+        var directory = TestStore.NewDirectory();
+        var owner = await TestStore.StartAsync(directory);
+        await using var attached = await StoreProcess.AttachOrStartAsync(new StoreOptions(directory), TestStore.Command("store"), TimeProvider.System, TestContext.Current.CancellationToken);
+        Assert.True(attached.IsAttached);
+        using var client = TestStore.Client(attached.Address);
+        await client.ExecuteNonQueryAsync("CREATE TABLE default.t (a UInt8) ENGINE = MergeTree ORDER BY a");
+        await owner.DisposeAsync();
+        await TestStore.UntilAsync(async () => attached.Restarts == 1 && await PingsAsync(client), 60);
+        Assert.False(attached.IsAttached);
+        Assert.Equal(0UL, await client.ExecuteScalarAsync("SELECT count() FROM default.t"));
+    }
+
+    [Fact]
+    public async Task An_owned_store_serves_on_after_ctrl_c()
+    {
+        await using var store = await TestStore.StartAsync(TestStore.NewDirectory());
+        using (var kill = Process.Start("kill", ["-INT", store.ProcessId.ToString()!]))
+        {
+            await kill.WaitForExitAsync(TestContext.Current.CancellationToken);
+        }
+
+        using var client = TestStore.Client(store.Address);
+        for (var i = 0; i < 10; i++)
+        {
+            Assert.Equal(1, Convert.ToInt32(await client.ExecuteScalarAsync("SELECT sleep(0.1) + 1")));
+        }
+
+        Assert.Equal(0, store.Restarts);
+    }
+
+    [Fact]
     public async Task A_port_in_use_is_said()
     {
         TestStore.SkipWithoutEngine();

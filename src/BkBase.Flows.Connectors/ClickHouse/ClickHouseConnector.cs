@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using BkBase.Flows.Definition;
 
 namespace BkBase.Flows.Connectors.ClickHouse;
@@ -7,6 +8,8 @@ public sealed class ClickHouseConnector(ClickHouseOptions options, TimeProvider 
 {
     /// <summary>Rows are kept so long unless the flow says another time.</summary>
     public static readonly TimeSpan TtlDefault = TimeSpan.FromDays(30);
+
+    private readonly ConcurrentDictionary<string, long> _expired = new(StringComparer.Ordinal);
 
     public ClickHouseOptions Options { get; } = options;
 
@@ -26,12 +29,23 @@ public sealed class ClickHouseConnector(ClickHouseOptions options, TimeProvider 
 
     /// <summary>A sink for <c>bkbase.dead_letters</c>.</summary>
     public ClickHouseSink DeadLetterSink() =>
-        new(new ClickHouseSinkSettings(this, DeadLetters.Table, TimeSpan.FromDays(30), TableSchema.ZoneDefault), _ => DeadLetters.Table);
+        new(new ClickHouseSinkSettings(this, DeadLetters.Table, DeadLetters.Ttl, TableSchema.ZoneDefault), _ => DeadLetters.Table);
+
+    /// <summary>Rows written to a table so far that were older than its TTL: the store drops them.</summary>
+    public long Expired(string table) => _expired.GetValueOrDefault(table);
 
     /// <summary>A table manager of the same store.</summary>
     public TableManager Tables() => new(Session);
 
     public void Dispose() => Session.Dispose();
+
+    internal void AddExpired(string table, int rows)
+    {
+        if (rows > 0)
+        {
+            _expired.AddOrUpdate(table, rows, (_, before) => before + rows);
+        }
+    }
 
     private ClickHouseSinkSettings Read(Section section)
     {

@@ -109,12 +109,18 @@ public sealed class ClickHouseSession : IDisposable
             }
             catch (Exception e) when (!cancel.IsCancellationRequested && e is not ClickHouseFailureException)
             {
-                throw new ClickHouseFailureException(e is ClickHouseServerException { ErrorCode: var code } && Denied.Contains(code)
-                    ? $"{what}: the store at {_options.Host}:{_options.Port} refuses user '{_options.User}' (code {code}): check user and password"
-                    : $"{what}: {FirstLine(e)}", Denied.Contains((e as ClickHouseServerException)?.ErrorCode ?? 0) ? null : e);
+                throw new ClickHouseFailureException($"{what}: {Explain(e)}", Denied.Contains((e as ClickHouseServerException)?.ErrorCode ?? 0) ? null : e);
             }
         }
     }
+
+    /// <summary>What went wrong and what to look at, in one line, never with a password.</summary>
+    public string Explain(Exception e) => e switch
+    {
+        ClickHouseServerException { ErrorCode: var code } when Denied.Contains(code) => $"the store at {_options.Host}:{_options.Port} refuses user '{_options.User}' (code {code}): check user and password",
+        HttpRequestException or TimeoutException => $"the store at {_options.Protocol}://{_options.Host}:{_options.Port} does not answer: {FirstLine(e)}",
+        _ => FirstLine(e),
+    };
 
     public void Dispose()
     {

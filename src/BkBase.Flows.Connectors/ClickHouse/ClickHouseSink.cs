@@ -14,6 +14,9 @@ public sealed record ClickHouseSinkSettings(ClickHouseConnector Connector, strin
 
     public string Describe => $"table {Table}";
 
+    /// <summary>Id of the result table: the owner's biz id, '_' and the name.</summary>
+    public string TableOf(int biz) => $"{biz}_{Table}";
+
     public void Resolve(Schema input, DiagnosticBag diagnostics)
     {
         if (input.IndexOf(TableSchema.BlockColumn) >= 0)
@@ -22,7 +25,7 @@ public sealed record ClickHouseSinkSettings(ClickHouseConnector Connector, strin
         }
     }
 
-    public ISink Create() => new ClickHouseSink(this, c => $"{c.Biz}_{Table}");
+    public ISink Create() => new ClickHouseSink(this, c => TableOf(c.Biz));
 }
 
 /// <summary>Writes rows to a ClickHouse table in blocks that are stored exactly once.</summary>
@@ -41,10 +44,29 @@ public sealed class ClickHouseSink(ClickHouseSinkSettings settings, Func<SinkCon
         var name = table(context);
         var connector = settings.Connector;
         var schema = new TableSchema(context.Schema, connector.Options.Database, name, settings.Ttl, settings.Zone);
-        return Flow.FromGraph(new ClickHouseStage(
+        var ttlMs = (long)schema.TtlDays * 86_400_000;
+        return Flow.Create<StreamElement>().Select(CountExpired).Via(Flow.FromGraph(new ClickHouseStage(
             new BlockWriter(connector.Session, schema, $"{context.Flow}/{Generation}/{name}/{Incarnation}"),
             context.Limits,
             context.Time,
-            context.Ledger));
+            context.Ledger)));
+
+        // Rows beyond the table's TTL are written and dropped by the store: whoever runs the flow should hear of it.
+        StreamElement CountExpired(StreamElement element)
+        {
+            if (element is RecordBatch batch)
+            {
+                var bound = context.Time.GetUtcNow().ToUnixTimeMilliseconds() - ttlMs;
+                var expired = 0;
+                foreach (var time in batch.Times)
+                {
+                    expired += time < bound ? 1 : 0;
+                }
+
+                connector.AddExpired(name, expired);
+            }
+
+            return element;
+        }
     }
 }

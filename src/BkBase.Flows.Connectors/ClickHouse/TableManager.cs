@@ -12,6 +12,13 @@ public sealed class TableManager(ClickHouseSession session)
         var rows = await session.QueryAsync(
             $"SELECT name, type, default_kind FROM system.columns WHERE database = {Sql.Text(table.Database)} AND table = {Sql.Text(table.Table)}", cancel);
         var found = rows.ToDictionary(r => r[0]!, r => (Type: r[1]!, Kind: r[2]), StringComparer.Ordinal);
+        if (!found.ContainsKey(Records.Schema.TimeName))
+        {
+            throw new ClickHouseFailureException(
+                $"table {table.Database}.{table.Table} is there already and is none of ours: it has no column '{Records.Schema.TimeName}', only {string.Join(", ", rows.Take(10).Select(r => r[0]))}; " +
+                "give the sink another table, or drop this one");
+        }
+
         var after = Records.Schema.TimeName;
         foreach (var column in table.Columns)
         {

@@ -23,6 +23,9 @@ public interface ISourceStatus
 
     /// <summary>How often the status turned from well to waiting.</summary>
     long Troubles { get; }
+
+    /// <summary>Records that retention took before they were read.</summary>
+    long LostRecords => 0;
 }
 
 /// <summary>Reads batches one after another for a <see cref="BatchReaderSource"/>; never two reads at once.</summary>
@@ -123,15 +126,37 @@ internal sealed class BatchReaderSource : GraphStageWithMaterializedValue<Source
 internal sealed class InFlight
 {
     private readonly Queue<(long Last, long AppendTime)> _batches = new();
+    private long _confirmed = -1;
 
     /// <summary>Last offset confirmed; -1 before the first.</summary>
-    public long Confirmed { get; private set; } = -1;
+    public long Confirmed
+    {
+        get
+        {
+            lock (_batches)
+            {
+                return _confirmed;
+            }
+        }
+    }
+
+    /// <summary>Whether all that was given out is confirmed.</summary>
+    public bool IsEmpty
+    {
+        get
+        {
+            lock (_batches)
+            {
+                return _batches.Count == 0;
+            }
+        }
+    }
 
     public void Begin(long confirmed)
     {
         lock (_batches)
         {
-            Confirmed = confirmed;
+            _confirmed = confirmed;
         }
     }
 
@@ -148,18 +173,35 @@ internal sealed class InFlight
     {
         lock (_batches)
         {
-            if (offset <= Confirmed)
+            if (offset <= _confirmed)
             {
                 return false;
             }
 
-            Confirmed = offset;
+            _confirmed = offset;
             while (_batches.TryPeek(out var b) && b.Last <= offset)
             {
                 _batches.Dequeue();
             }
 
             return true;
+        }
+    }
+
+    /// <summary>Takes back a batch that nobody will read, and those after it.</summary>
+    public void Forget(RawBatch batch)
+    {
+        var first = batch.Offset(0);
+        lock (_batches)
+        {
+            for (var left = _batches.Count; left > 0; left--)
+            {
+                var one = _batches.Dequeue();
+                if (one.Last < first)
+                {
+                    _batches.Enqueue(one);
+                }
+            }
         }
     }
 

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Globalization;
 using System.IO.Compression;
 using System.Security.Cryptography;
@@ -9,13 +10,18 @@ using BkBase.Flows.Records;
 namespace BkBase.Flows.Connectors.Files;
 
 /// <summary>
-/// Reads files of one JSON object per line, plain or gzip. One partition, 0; the offset of a record is the byte at
-/// which its line starts in the uncompressed text. Lines end with LF or CR LF; empty ones are skipped.
+/// Reads and writes files of one JSON object per line; those read may be gzip. One partition, 0; the offset of a record is the byte at
+/// which its line starts in the uncompressed text. Lines end with LF or CR LF; empty ones are skipped. A line has no
+/// append time of its own: it gets the time at which the file was last written.
 /// </summary>
 /// <param name="root">Folder that relative paths start from.</param>
 /// <param name="marks">Where confirmed positions are kept; null for readers that always begin at the head.</param>
 public sealed class FileConnector(string root, MarkStore? marks = null)
 {
+    private readonly ConcurrentDictionary<string, string> _sinkTroubles = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, object> _sinks = new(StringComparer.Ordinal);
+    private long _sinkTroublesCount;
+
     /// <summary>The catalogue's entry for <c>type: file</c>.</summary>
     public CatalogEntry<ISourceSettings> Source => new(
         "file",
@@ -28,14 +34,39 @@ public sealed class FileConnector(string root, MarkStore? marks = null)
         [new Key("path", KeyKind.Text, "The file; relative to the data folder", Required: true)],
         section => new Settings(this, section.Text("path", "")));
 
+    /// <summary>The catalogue's entry for the sink <c>type: file</c>.</summary>
+    public CatalogEntry<ISinkSettings> Sink => FileSinkSettings.Entry(this);
+
+    /// <summary>What the sinks wait for; null when all is well.</summary>
+    public string? SinkStatus => _sinkTroubles.Values.FirstOrDefault();
+
+    /// <summary>How often writing failed and was tried again.</summary>
+    public long SinkTroubles => Interlocked.Read(ref _sinkTroublesCount);
+
     /// <summary>A source over one file.</summary>
     public ISource Open(string path) => new FileSource(Path.Combine(root, path), marks);
+
+    /// <summary>Opens the file of a sink; tests let its disk be full.</summary>
+    internal Func<string, FileStream> OpenSink { get; init; } = static path => new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read, bufferSize: 0);
+
+    /// <summary>Takes a file for one sink of this process; false when another has it.</summary>
+    internal bool Claim(string file, object owner) => ReferenceEquals(_sinks.GetOrAdd(file, owner), owner);
+
+    internal void Release(string file, object owner) => _sinks.TryRemove(new(file, owner));
+
+    internal string PathOf(string path) => Path.GetFullPath(Path.Combine(root, path));
+
+    internal void Trouble(string file, string what)
+    {
+        _sinkTroubles[file] = what;
+        Interlocked.Increment(ref _sinkTroublesCount);
+    }
+
+    internal void Heal(string file) => _sinkTroubles.TryRemove(file, out _);
 
     private sealed class Settings(FileConnector connector, string path) : ISourceSettings
     {
         public string Describe => $"file {path}";
-
-        public bool IsBounded => true;
 
         public ISource Create() => connector.Open(path);
     }
@@ -46,6 +77,8 @@ public sealed class FileSourceException(string message, Exception? inner = null)
 
 internal sealed class FileSource(string path, MarkStore? marks) : ISource
 {
+    public bool IsBounded => true;
+
     public Source<RawBatch, ISourceControl> Create(SourceContext context) =>
         Akka.Streams.Dsl.Source.FromGraph(new BatchReaderSource(() => new FileReader(path, marks, context)));
 }
@@ -67,6 +100,7 @@ internal sealed class FileReader(string path, MarkStore? marks, SourceContext co
     private long _read;
     private long _total;
     private string _identity = "";
+    private long _written;
 
     public long BytesRead => Interlocked.Read(ref _read);
 
@@ -133,6 +167,7 @@ internal sealed class FileReader(string path, MarkStore? marks, SourceContext co
         _file.Position = 0;
         _identity = Stat() + " " + Convert.ToHexStringLower(SHA256.HashData(first.AsSpan(0, n)).AsSpan(0, 16));
         Interlocked.Exchange(ref _total, _file.Length);
+        _written = WrittenAt();
         _text = n >= 2 && first[0] == 0x1f && first[1] == 0x8b ? new GZipStream(_file, CompressionMode.Decompress, leaveOpen: true) : _file;
         if (marks?.Get(context.Flow, context.Source, 0) is { } mark)
         {
@@ -259,7 +294,7 @@ internal sealed class FileReader(string path, MarkStore? marks, SourceContext co
                 }
 
                 batch ??= RawBatch.Rent(context.Source, 0);
-                batch.Add(line, _position, 0);
+                batch.Add(line, _position, _written);
             }
 
             _start += step;
@@ -279,6 +314,13 @@ internal sealed class FileReader(string path, MarkStore? marks, SourceContext co
         {
             throw new FileSourceException($"file {path} changed while it was read; write to another file and rename it when it is complete");
         }
+    }
+
+    // The file's time, so that every reading of the file decides the same; archives that keep none leave a date before 2000.
+    private long WrittenAt()
+    {
+        var written = new DateTimeOffset(File.GetLastWriteTimeUtc(path));
+        return (written.Year >= 2000 ? written : context.Time.GetUtcNow()).ToUnixTimeMilliseconds();
     }
 
     private string Stat()

@@ -53,32 +53,37 @@ public sealed class MarkStore(string directory) : IAsyncDisposable
             entry.Latest = mark;
             if (!entry.Writing)
             {
-                entry.Writing = true;
-                entry.Writer = Task.Run(() => Write(path, entry));
+                _ = Start(path, entry);
             }
         }
     }
 
-    /// <summary>Waits until all marks set so far are on disk.</summary>
-    public Task FlushAsync() => Task.WhenAll(_entries.Values.Select(e =>
+    /// <summary>Waits until all marks set so far are on disk; one whose write failed is tried once more.</summary>
+    /// <exception cref="IOException">A mark cannot be written; its source will read some records again.</exception>
+    public Task FlushAsync() => Task.WhenAll(_entries.Select(e =>
     {
-        lock (e)
+        lock (e.Value)
         {
-            return e.Writer;
+            return e.Value.Writing || e.Value.Latest == e.Value.Written ? e.Value.Writer : Start(e.Key, e.Value);
         }
     }));
 
     public async ValueTask DisposeAsync() => await FlushAsync();
 
+    private static Task Start(string path, Entry entry)
+    {
+        entry.Writing = true;
+        return entry.Writer = Task.Run(() => Write(path, entry));
+    }
+
     private static void Write(string path, Entry entry)
     {
-        Mark? written = null;
         while (true)
         {
             Mark mark;
             lock (entry)
             {
-                if (entry.Latest == written)
+                if (entry.Latest == entry.Written)
                 {
                     entry.Writing = false;
                     return;
@@ -98,9 +103,12 @@ public sealed class MarkStore(string directory) : IAsyncDisposable
                 }
 
                 File.Move(temporary, path, overwrite: true);
-                written = mark;
+                lock (entry)
+                {
+                    entry.Written = mark;
+                }
             }
-            catch
+            catch (Exception e)
             {
                 lock (entry)
                 {
@@ -108,17 +116,20 @@ public sealed class MarkStore(string directory) : IAsyncDisposable
                     entry.Writing = false;
                 }
 
-                throw;
+                throw new IOException($"the mark {path} cannot be written: {e.Message}", e);
             }
         }
     }
 
-    private string PathOf(string flow, string source, int partition) =>
+    /// <summary>The file of a mark.</summary>
+    public string PathOf(string flow, string source, int partition) =>
         Path.Combine(directory, flow, source, string.Create(CultureInfo.InvariantCulture, $"{partition}.mark"));
 
     private sealed class Entry
     {
         public Mark? Latest { get; set; }
+
+        public Mark? Written { get; set; }
 
         public bool Writing { get; set; }
 

@@ -1,34 +1,8 @@
-using System.Buffers;
-using System.Buffers.Binary;
 using System.Globalization;
 using System.Text.RegularExpressions;
 using BkBase.Flows.Records;
-using FASTER.core;
 
 namespace BkBase.Flows.Connectors.Log;
-
-/// <summary>Bounds of an embedded log.</summary>
-/// <param name="Directory">Folder of the log; one process at a time.</param>
-public sealed record EmbeddedLogOptions(string Directory)
-{
-    /// <summary>Partitions of a topic when it is created.</summary>
-    public int Partitions { get; init; } = 1;
-
-    /// <summary>Bytes kept per partition; older pages go first.</summary>
-    public long RetentionBytes { get; init; } = 4L << 30;
-
-    /// <summary>Age at which records go.</summary>
-    public TimeSpan Retention { get; init; } = TimeSpan.FromDays(7);
-
-    /// <summary>How often age is looked at.</summary>
-    public TimeSpan RetentionCheck { get; init; } = TimeSpan.FromMinutes(1);
-
-    /// <summary>Log2 of the page; an append of one record must fit into a page.</summary>
-    public int PageBits { get; init; } = 22;
-
-    /// <summary>Log2 of a segment file, the unit in which space comes back.</summary>
-    public int SegmentBits { get; init; } = 26;
-}
 
 /// <summary>
 /// The durable, partitioned log of single-machine mode: topics of partitions, dense offsets from 0, each partition a
@@ -66,7 +40,7 @@ public sealed partial class EmbeddedLog : IAsyncDisposable
     }
 
     /// <summary>Opens the log in a folder, which is created when missing; recovers what was acknowledged.</summary>
-    /// <exception cref="IOException">Another process has it open.</exception>
+    /// <exception cref="IOException">Another process has it open, or another version made it.</exception>
     public static EmbeddedLog Open(EmbeddedLogOptions options, TimeProvider time)
     {
         Directory.CreateDirectory(options.Directory);
@@ -80,6 +54,16 @@ public sealed partial class EmbeddedLog : IAsyncDisposable
             throw new IOException($"the log in {options.Directory} is open in another process; stop that one, or choose another folder", e);
         }
 
+        try
+        {
+            options = options with { PageBits = LogFormat.PageBits(options) };
+        }
+        catch
+        {
+            lockFile.Dispose();
+            throw;
+        }
+
         var log = new EmbeddedLog(options, time, lockFile);
         try
         {
@@ -90,6 +74,7 @@ public sealed partial class EmbeddedLog : IAsyncDisposable
         }
         catch
         {
+            log._retention.Dispose();
             lockFile.Dispose();
             throw;
         }
@@ -142,6 +127,7 @@ public sealed partial class EmbeddedLog : IAsyncDisposable
 
     /// <summary>Appends the payloads of a batch, in order; the task ends with the first offset when all are on disk.</summary>
     /// <param name="appendTime">Unix milliseconds; 0 for now.</param>
+    /// <exception cref="ArgumentException">A record is longer than <see cref="EmbeddedLogOptions.RecordBytesMax"/>; nothing was appended.</exception>
     public Task<long> AppendAsync(string topic, int partition, RawBatch batch, long appendTime = 0) =>
         Partition(topic, partition).Append(batch, appendTime == 0 ? _time.GetUtcNow().ToUnixTimeMilliseconds() : appendTime);
 
@@ -182,16 +168,23 @@ public sealed partial class EmbeddedLog : IAsyncDisposable
         }
 
         await _retention.DisposeAsync();
-        foreach (var partition in all)
+        try
         {
-            await partition.DisposeAsync();
-        }
+            foreach (var partition in all)
+            {
+                await partition.DisposeAsync();
+            }
 
-        await Marks.DisposeAsync();
-        await _lock.DisposeAsync();
+            await Marks.DisposeAsync();
+        }
+        finally
+        {
+            await _lock.DisposeAsync();
+        }
     }
 
-    internal static bool IsTopic(string topic) => TopicRule().IsMatch(topic);
+    /// <summary>Whether a text may name a topic.</summary>
+    public static bool IsTopic(string topic) => TopicRule().IsMatch(topic);
 
     internal LogPartition Partition(string topic, int partition)
     {
@@ -226,347 +219,4 @@ public sealed partial class EmbeddedLog : IAsyncDisposable
 
     [GeneratedRegex(@"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}\z", RegexOptions.None, 1000)]
     private static partial Regex TopicRule();
-}
-
-/// <summary>
-/// One partition. An entry of the FasterLog holds a run of records: first offset (8 bytes), append time (8), count (4),
-/// length of each (4), payloads; little endian. Entries never cross a page, so the first entry of each page is an index.
-/// </summary>
-internal sealed class LogPartition : IAsyncDisposable
-{
-    private const int Header = 20;
-    private const int FirstAddress = 64;
-    private readonly Lock _gate = new();
-    private readonly IDevice _device;
-    private readonly FasterLog _log;
-    private readonly int _pageBits;
-    private readonly int _entryBytesMax;
-    private readonly List<(long Address, long Offset, long Time)> _pages = [];
-    private TaskCompletionSource _committed = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private TaskCompletionSource _group = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private bool _committing;
-    private bool _again;
-    private Task _commit = Task.CompletedTask;
-    private bool _disposed;
-    private long _next;
-    private long _tail;
-
-    public LogPartition(string folder, EmbeddedLogOptions options)
-    {
-        _pageBits = options.PageBits;
-        _entryBytesMax = (1 << _pageBits) - 256;
-        _device = Devices.CreateLogDevice(Path.Combine(folder, "records"));
-        _log = new FasterLog(new FasterLogSettings
-        {
-            LogDevice = _device,
-            LogCommitDir = folder,
-            LogChecksum = LogChecksumType.PerEntry,
-            PageSizeBits = _pageBits,
-            MemorySizeBits = _pageBits + 2,
-            SegmentSizeBits = Math.Max(options.SegmentBits, _pageBits),
-        });
-        Recover();
-    }
-
-    public long Head
-    {
-        get
-        {
-            lock (_gate)
-            {
-                return _pages.Count == 0 ? _next : _pages[0].Offset;
-            }
-        }
-    }
-
-    public long Tail => Interlocked.Read(ref _tail);
-
-    /// <summary>Ends when more is on disk than at the time of the call, or on disposal.</summary>
-    public Task Committed
-    {
-        get
-        {
-            lock (_gate)
-            {
-                return _committed.Task;
-            }
-        }
-    }
-
-    public Task<long> Append(RawBatch batch, long appendTime)
-    {
-        if (batch.Count == 0)
-        {
-            return Task.FromResult(Tail);
-        }
-
-        for (var i = 0; i < batch.Count; i++)
-        {
-            if (batch[i].Length > _entryBytesMax - Header - 4)
-            {
-                throw new ArgumentException($"a record of {batch[i].Length} bytes is too long; the log takes {_entryBytesMax - Header - 4}", nameof(batch));
-            }
-        }
-
-        lock (_gate)
-        {
-            ObjectDisposedException.ThrowIf(_disposed, this);
-            var first = _next;
-            for (var i = 0; i < batch.Count;)
-            {
-                i += AppendRun(batch, i, appendTime);
-            }
-
-            var done = _group.Task;
-            if (_committing)
-            {
-                _again = true;
-            }
-            else
-            {
-                _committing = true;
-                _commit = Task.Run(CommitLoop);
-            }
-
-            return done.ContinueWith(
-                static (t, state) =>
-                {
-                    t.GetAwaiter().GetResult();
-                    return (long)state!;
-                },
-                first,
-                CancellationToken.None,
-                TaskContinuationOptions.ExecuteSynchronously,
-                TaskScheduler.Default);
-        }
-    }
-
-    public FasterLogScanIterator Scan(long offset)
-    {
-        lock (_gate)
-        {
-            var address = _log.BeginAddress;
-            foreach (var page in _pages)
-            {
-                if (page.Offset > offset)
-                {
-                    break;
-                }
-
-                address = page.Address;
-            }
-
-            return _log.Scan(Math.Max(address, _log.BeginAddress), long.MaxValue);
-        }
-    }
-
-    /// <summary>First offset appended at the time or later.</summary>
-    public long OffsetAt(long time)
-    {
-        long from;
-        lock (_gate)
-        {
-            from = _pages.LastOrDefault(p => p.Time < time, _pages.FirstOrDefault((0, _next, 0))).Offset;
-        }
-
-        var end = Tail;
-        using var scan = Scan(from);
-        while (from < end && scan.GetNext(out var entry, out _, out _, out _))
-        {
-            var (offset, appended, count) = Read(entry);
-            if (appended >= time)
-            {
-                return offset;
-            }
-
-            from = offset + count;
-        }
-
-        return end;
-    }
-
-    /// <summary>Adds an entry's records in [<paramref name="from"/>, <paramref name="to"/>) to a batch; returns the offset after them.</summary>
-    public static long AddTo(RawBatch batch, ReadOnlySpan<byte> entry, long from, long to)
-    {
-        var (offset, time, count) = Read(entry);
-        var at = Header + (4 * count);
-        for (var i = 0; i < count; i++)
-        {
-            var length = BinaryPrimitives.ReadInt32LittleEndian(entry[(Header + (4 * i))..]);
-            if (offset + i >= from && offset + i < to)
-            {
-                batch.Add(entry.Slice(at, length), offset + i, time);
-            }
-
-            at += length;
-        }
-
-        return Math.Min(offset + count, to);
-    }
-
-    public static (long Offset, long Time, int Count) Read(ReadOnlySpan<byte> entry) =>
-        (BinaryPrimitives.ReadInt64LittleEndian(entry), BinaryPrimitives.ReadInt64LittleEndian(entry[8..]), BinaryPrimitives.ReadInt32LittleEndian(entry[16..]));
-
-    public void Trim(long oldest, long bytes)
-    {
-        lock (_gate)
-        {
-            if (_disposed)
-            {
-                return;
-            }
-
-            var drop = 0;
-            // A page goes when the next one already is old (all of its own records are), or when enough follows it. The last stays: it holds the offset.
-            while (drop < _pages.Count - 1 && (_pages[drop + 1].Time < oldest || _log.TailAddress - _pages[drop + 1].Address >= bytes)
-                && _pages[drop + 1].Address <= _log.CommittedUntilAddress)
-            {
-                drop++;
-            }
-
-            if (drop == 0)
-            {
-                return;
-            }
-
-            _log.TruncateUntilPageStart(_pages[drop].Address);
-            _pages.RemoveRange(0, drop);
-            _again = true;
-            if (!_committing)
-            {
-                _committing = true;
-                _commit = Task.Run(CommitLoop);
-            }
-        }
-    }
-
-    public async ValueTask DisposeAsync()
-    {
-        Task commit;
-        lock (_gate)
-        {
-            _disposed = true;
-            commit = _commit;
-        }
-
-        await commit;
-        lock (_gate)
-        {
-            _committed.TrySetResult();
-        }
-
-        _log.Dispose();
-        _device.Dispose();
-    }
-
-    private int AppendRun(RawBatch batch, int from, long appendTime)
-    {
-        var (count, size) = (0, Header);
-        while (from + count < batch.Count && size + 4 + batch[from + count].Length <= _entryBytesMax)
-        {
-            size += 4 + batch[from + count].Length;
-            count++;
-        }
-
-        var entry = ArrayPool<byte>.Shared.Rent(size);
-        var span = entry.AsSpan(0, size);
-        BinaryPrimitives.WriteInt64LittleEndian(span, _next);
-        BinaryPrimitives.WriteInt64LittleEndian(span[8..], appendTime);
-        BinaryPrimitives.WriteInt32LittleEndian(span[16..], count);
-        var at = Header + (4 * count);
-        for (var i = 0; i < count; i++)
-        {
-            var payload = batch[from + i];
-            BinaryPrimitives.WriteInt32LittleEndian(span[(Header + (4 * i))..], payload.Length);
-            payload.CopyTo(span[at..]);
-            at += payload.Length;
-        }
-
-        var address = _log.Enqueue(span);
-        ArrayPool<byte>.Shared.Return(entry);
-        if (_pages.Count == 0 || _pages[^1].Address >> _pageBits != address >> _pageBits)
-        {
-            _pages.Add((address, _next, appendTime));
-        }
-
-        _next += count;
-        return count;
-    }
-
-    private async Task CommitLoop()
-    {
-        while (true)
-        {
-            TaskCompletionSource group;
-            long next;
-            lock (_gate)
-            {
-                _again = false;
-                group = _group;
-                _group = new(TaskCreationOptions.RunContinuationsAsynchronously);
-                next = _next;
-            }
-
-            Exception? failure = null;
-            try
-            {
-                await _log.CommitAsync();
-            }
-            catch (Exception e)
-            {
-                failure = new IOException("the log cannot write to its disk: " + e.Message, e);
-            }
-
-            lock (_gate)
-            {
-                if (failure is null)
-                {
-                    Interlocked.Exchange(ref _tail, next);
-                    group.TrySetResult();
-                    _committed.TrySetResult();
-                    _committed = new(TaskCreationOptions.RunContinuationsAsynchronously);
-                }
-                else
-                {
-                    group.TrySetException(failure);
-                }
-
-                if (!_again)
-                {
-                    _committing = false;
-                    return;
-                }
-            }
-        }
-    }
-
-    private void Recover()
-    {
-        var (begin, end) = (_log.BeginAddress, _log.CommittedUntilAddress);
-        for (var address = begin; address < end; address = ((address >> _pageBits) + 1) << _pageBits)
-        {
-            var (entry, length) = _log.ReadAsync(address, 4096).AsTask().GetAwaiter().GetResult();
-            if (length < Header)
-            {
-                break;
-            }
-
-            var (offset, time, _) = Read(entry);
-            _pages.Add((Math.Max(address, FirstAddress), offset, time));
-        }
-
-        if (_pages.Count == 0)
-        {
-            return;
-        }
-
-        using var scan = _log.Scan(_pages[^1].Address, end);
-        while (scan.GetNext(out var entry, out _, out _, out _))
-        {
-            var (offset, _, count) = Read(entry);
-            _next = offset + count;
-        }
-
-        _tail = _next;
-    }
 }

@@ -2,7 +2,6 @@ using BkBase.Flows.Connectors.Files;
 using BkBase.Flows.Definition;
 using BkBase.Flows.Graph;
 using BkBase.Flows.Records;
-using FASTER.core;
 
 namespace BkBase.Flows.Connectors.Log;
 
@@ -41,7 +40,7 @@ public sealed class LogConnector(EmbeddedLog log)
     {
         public string Describe => $"log topic {topic}";
 
-        public bool IsBounded => bounded;
+        public string? Topic => topic;
 
         public ISource Create() => connector.Open(topic, bounded);
     }
@@ -49,24 +48,27 @@ public sealed class LogConnector(EmbeddedLog log)
 
 internal sealed class LogSource(EmbeddedLog log, string topic, bool bounded) : ISource
 {
+    public bool IsBounded => bounded;
+
     public Akka.Streams.Dsl.Source<RawBatch, ISourceControl> Create(SourceContext context) =>
         Akka.Streams.Dsl.Source.FromGraph(new BatchReaderSource(() => new LogReader(log, topic, bounded, context)));
 }
 
 /// <summary>Reads the partitions of a topic in turn; waits for appends when it has reached all tails.</summary>
-internal sealed class LogReader : IBatchReader
+internal sealed class LogReader : IBatchReader, ISourceStatus
 {
     private const int BatchBytesMax = 1 << 20;
     private readonly EmbeddedLog _log;
     private readonly SourceContext _context;
-    private readonly Reader[] _readers;
+    private readonly LogCursor[] _readers;
+    private readonly IOException? _failure;
     private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _turn;
 
     public LogReader(EmbeddedLog log, string topic, bool bounded, SourceContext context)
     {
         (_log, _context) = (log, context);
-        _readers = new Reader[log.Create(topic)];
+        _readers = new LogCursor[log.Create(topic)];
         for (var i = 0; i < _readers.Length; i++)
         {
             var partition = log.Partition(topic, i);
@@ -78,8 +80,14 @@ internal sealed class LogReader : IBatchReader
                     StartKind.Timestamp => partition.OffsetAt(context.Start.Timestamp),
                     _ => partition.Head,
                 };
-            _readers[i] = new Reader(partition, Math.Max(start, partition.Head), bounded ? partition.Tail : long.MaxValue);
+            _readers[i] = new LogCursor(partition, start, bounded ? partition.Tail : long.MaxValue);
             _readers[i].InFlight.Begin(_readers[i].Next - 1);
+            if (start > partition.Tail)
+            {
+                // The topic was removed and made anew, or the marks are of another log: waiting would be silent for ever.
+                _failure ??= new IOException($"flow {context.Flow} stands at offset {start} of {topic}/{i}, a mark beyond the end of its partition ({partition.Tail}); "
+                    + $"remove {Path.GetDirectoryName(log.Marks.PathOf(context.Flow, context.Source, i))} to read the topic from its start");
+            }
         }
     }
 
@@ -90,6 +98,12 @@ internal sealed class LogReader : IBatchReader
             _log.Marks.Set(_context.Flow, _context.Source, partition, new Mark(offset));
         }
     }
+
+    public string? Status => null;
+
+    public long Troubles => 0;
+
+    public long LostRecords => _readers.Sum(r => r.LostRecords);
 
     public void Stop() => _stopped.TrySetResult();
 
@@ -108,6 +122,11 @@ internal sealed class LogReader : IBatchReader
 
     public async ValueTask<RawBatch?> ReadAsync(CancellationToken stop)
     {
+        if (_failure is not null)
+        {
+            throw _failure;
+        }
+
         while (!_stopped.Task.IsCompleted)
         {
             // Signals before the look, so that an append in between is not missed.
@@ -144,73 +163,5 @@ internal sealed class LogReader : IBatchReader
         }
 
         return ValueTask.CompletedTask;
-    }
-
-    private sealed class Reader(LogPartition partition, long next, long end) : IDisposable
-    {
-        private FasterLogScanIterator? _scan;
-        private byte[]? _entry;
-
-        public LogPartition Partition { get; } = partition;
-
-        public InFlight InFlight { get; } = new();
-
-        public long Next { get; private set; } = next;
-
-        public long End { get; } = end;
-
-        public RawBatch? Read(string source, int number, int records, int bytes)
-        {
-            RawBatch? batch = null;
-            var tail = Math.Min(Partition.Tail, End);
-            while (Next < tail)
-            {
-                _scan ??= Partition.Scan(Next);
-                if (_entry is null && !_scan.GetNext(out _entry, out _, out _, out _))
-                {
-                    _entry = null;
-                    break;
-                }
-
-                var (first, _, count) = LogPartition.Read(_entry);
-                if (first + count <= Next)
-                {
-                    _entry = null;
-                    continue;
-                }
-
-                if (batch is not null && (batch.Count + count > records || batch.Bytes + _entry.Length > bytes))
-                {
-                    break;
-                }
-
-                batch ??= RawBatch.Rent(source, number);
-                Next = Take(batch, _entry, records);
-                if (Next >= first + count)
-                {
-                    _entry = null;
-                }
-
-                if (batch.Count >= records)
-                {
-                    break;
-                }
-            }
-
-            if (batch is not null)
-            {
-                InFlight.Add(batch);
-            }
-
-            return batch;
-        }
-
-        public void Dispose() => _scan?.Dispose();
-
-        private long Take(RawBatch batch, byte[] entry, int records)
-        {
-            var after = LogPartition.AddTo(batch, entry, Next, Math.Min(End, Math.Max(Next, LogPartition.Read(entry).Offset) + records));
-            return after;
-        }
     }
 }

@@ -58,9 +58,6 @@ public interface ISourceSettings
     /// <summary>The topic it reads, when it reads one: what an embedded log in its place is asked for.</summary>
     string? Topic => null;
 
-    /// <summary>Whether its input ends.</summary>
-    bool IsBounded { get; }
-
     /// <summary>The source; opens nothing until it runs.</summary>
     ISource Create();
 }

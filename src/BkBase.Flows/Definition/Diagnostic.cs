@@ -105,6 +105,7 @@ public static class DiagnosticCodes
 /// <summary>Collects the findings of one file.</summary>
 public sealed class DiagnosticBag(string file)
 {
+    private const int MessageMax = 1000;
     private readonly List<Diagnostic> _found = [];
 
     public string File { get; } = file;
@@ -113,12 +114,16 @@ public sealed class DiagnosticBag(string file)
 
     public int Count => _found.Count;
 
-    public void Error(Position at, string code, string message) => _found.Add(new Diagnostic(File, at.Line, at.Column, code, message));
+    public void Error(Position at, string code, string message) => Add(at, code, message, Severity.Error);
 
-    public void Warning(Position at, string code, string message) => _found.Add(new Diagnostic(File, at.Line, at.Column, code, message, Severity.Warning));
+    public void Warning(Position at, string code, string message) => Add(at, code, message, Severity.Warning);
 
     /// <summary>All findings, by position, each once.</summary>
     public IReadOnlyList<Diagnostic> Sorted() => [.. _found.Distinct().Order()];
+
+    // Messages quote what stands in the file: one line, bounded.
+    private void Add(Position at, string code, string message, Severity severity) => _found.Add(new Diagnostic(
+        File, at.Line, at.Column, code, (message.Length <= MessageMax ? message : message[..MessageMax] + " ...").ReplaceLineEndings(" "), severity));
 }
 
 /// <summary>1-based line and column in a file.</summary>
@@ -135,6 +140,7 @@ public static class Suggestion
     public static string For(string given, IEnumerable<string> known)
     {
         var best = known
+            .Where(k => Math.Abs(k.Length - given.Length) <= 3)
             .Select(k => (Name: k, Distance: Distance(given, k)))
             .Where(c => c.Distance <= Math.Max(1, Math.Min(3, Math.Max(given.Length, c.Name.Length) / 3)))
             .OrderBy(c => c.Distance)

@@ -13,7 +13,7 @@ internal sealed class FlowChecker(DiagnosticBag diagnostics)
 
     public CheckedStructure? Check(IReadOnlyList<SourceDraft> sources, IReadOnlyList<NodeDraft> nodes, IReadOnlyList<SinkDraft> sinks)
     {
-        CheckNames(sources, nodes);
+        var distinct = CheckNames(sources, nodes);
         var inputs = nodes.Select((n, i) => InputsOf(n, i, sources, nodes)).ToList();
         var known = Known(sources, nodes);
         for (var i = 0; i < nodes.Count; i++)
@@ -28,7 +28,8 @@ internal sealed class FlowChecker(DiagnosticBag diagnostics)
             CheckInputs(sinks[i].From, [sinkInputs[i]], known, sinks[i].Position);
         }
 
-        if (Order(nodes, inputs) is not { } order)
+        // With a name that stands twice nobody knows who feeds whom.
+        if (!distinct || Order(nodes, inputs) is not { } order)
         {
             return null;
         }
@@ -75,16 +76,20 @@ internal sealed class FlowChecker(DiagnosticBag diagnostics)
         : nodes.Count > 0 ? nodes[^1].Name
         : sources.Count > 0 ? sources[^1].Name : "";
 
-    private void CheckNames(IReadOnlyList<SourceDraft> sources, IReadOnlyList<NodeDraft> nodes)
+    private bool CheckNames(IReadOnlyList<SourceDraft> sources, IReadOnlyList<NodeDraft> nodes)
     {
+        var distinct = true;
         var seen = new Dictionary<string, Position>(StringComparer.Ordinal);
         foreach (var (name, at) in sources.Select(s => (s.Name, s.At)).Concat(nodes.Select(n => (n.Name, n.At))))
         {
             if (name.Length > 0 && !seen.TryAdd(name, at))
             {
                 diagnostics.Error(at, DiagnosticCodes.DuplicateName, $"the name '{name}' stands twice; line {seen[name].Line} has it already");
+                distinct = false;
             }
         }
+
+        return distinct;
     }
 
     private void CheckInputs(IReadOnlyList<Located> written, IReadOnlyList<string> inputs, HashSet<string> known, Position otherwise)
@@ -143,7 +148,7 @@ internal sealed class FlowChecker(DiagnosticBag diagnostics)
             if (state[node] == 1)
             {
                 good = false;
-                diagnostics.Error(nodes[node].At, DiagnosticCodes.Cycle, $"nodes feed each other in a circle: {string.Join(" <- ", path)}");
+                diagnostics.Error(nodes[node].At, DiagnosticCodes.Cycle, $"nodes feed each other in a circle: {string.Join(" <- ", path)}; let one of them read from a source or an earlier node");
                 path.RemoveAt(path.Count - 1);
                 return;
             }

@@ -8,6 +8,8 @@ namespace BkBase.Flows.Definition;
 internal static class YamlFile
 {
     private const int DepthMax = 64;
+    private const string NoYaml = "this is not YAML";
+    private const string DuplicateKey = "Duplicate key ";
 
     /// <summary>The root mapping, or null after an error.</summary>
     public static YamlMappingNode? Root(string text, int bytesMax, DiagnosticBag diagnostics)
@@ -36,7 +38,7 @@ internal static class YamlFile
         catch (Exception e) when (e is InvalidOperationException or ArgumentException)
         {
             // YamlDotNet throws these without a position for some broken input (bad anchors, bad tags).
-            diagnostics.Error(new Position(1, 1), DiagnosticCodes.Syntax, e.Message);
+            diagnostics.Error(new Position(1, 1), DiagnosticCodes.Syntax, $"{NoYaml}: {e.Message}");
             return null;
         }
 
@@ -82,30 +84,47 @@ internal static class YamlFile
         }
         catch (YamlException e)
         {
-            Report(e, diagnostics);
+            if (!ReportTab(text, diagnostics))
+            {
+                Report(e, diagnostics);
+            }
         }
         catch (Exception e) when (e is InvalidOperationException or ArgumentException)
         {
-            diagnostics.Error(parser.Current is { } current ? At(current.End) : new Position(1, 1), DiagnosticCodes.Syntax, e.Message);
-        }
-
-        if (text.Contains('\t'))
-        {
-            var lines = text.Split('\n');
-            var line = Array.FindIndex(lines, l => l.TrimStart(' ').StartsWith('\t'));
-            if (line >= 0)
+            if (!ReportTab(text, diagnostics))
             {
-                diagnostics.Error(new Position(line + 1, lines[line].IndexOf('\t') + 1), DiagnosticCodes.Syntax, "a tab in the indentation; YAML is indented with spaces");
+                diagnostics.Error(parser.Current is { } current ? At(current.End) : new Position(1, 1), DiagnosticCodes.Syntax, $"{NoYaml}; a bracket, quote or colon may be missing before this place");
             }
         }
 
         return false;
     }
 
+    // What the parser says of a tab is true and helps nobody; the tab is what to look at.
+    private static bool ReportTab(string text, DiagnosticBag diagnostics)
+    {
+        var lines = text.Split('\n');
+        var line = Array.FindIndex(lines, l => l.TrimStart(' ').StartsWith('\t'));
+        if (line < 0)
+        {
+            return false;
+        }
+
+        diagnostics.Error(new Position(line + 1, lines[line].IndexOf('\t') + 1), DiagnosticCodes.Syntax, "a tab in the indentation; YAML is indented with spaces");
+        return true;
+    }
+
     private static void Report(YamlException e, DiagnosticBag diagnostics)
     {
-        var duplicate = e.Message.Contains("uplicate key", StringComparison.Ordinal);
-        diagnostics.Error(At(e.Start), duplicate ? DiagnosticCodes.DuplicateKey : DiagnosticCodes.Syntax, e.InnerException?.Message ?? e.Message);
+        var message = e.InnerException?.Message ?? e.Message;
+        if (message.StartsWith(DuplicateKey, StringComparison.OrdinalIgnoreCase))
+        {
+            diagnostics.Error(At(e.Start), DiagnosticCodes.DuplicateKey, $"the key '{message[DuplicateKey.Length..]}' stands twice in one mapping; keep one of the two");
+        }
+        else
+        {
+            diagnostics.Error(At(e.Start), DiagnosticCodes.Syntax, $"{NoYaml}: {message}");
+        }
     }
 
     private static Position At(Mark mark) => new(Math.Max(1, (int)mark.Line), Math.Max(1, (int)mark.Column));

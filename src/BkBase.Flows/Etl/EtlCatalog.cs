@@ -10,6 +10,7 @@ public static class EtlCatalog
         TimeSeriesSettings.Entry,
         EventSettings.Entry,
         FlatBatchSettings.Entry,
+        CleanSettings.Entry,
         StandardSettings.Standard,
         StandardSettings.Exporter,
         SpanSettings.Entry,

@@ -11,12 +11,7 @@ internal static class EtlRecord
         root = default;
         if (tape.Read(payload, out _) is { } reason)
         {
-            output.Reject(reason, "", reason switch
-            {
-                RejectReason.TooDeep => $"a record is nested at most {JsonTape.DepthMax} levels deep",
-                RejectReason.BadEncoding => "a record is UTF-8",
-                _ => "a record is one JSON object",
-            }, payload);
+            Refuse(reason, payload, output);
             return false;
         }
 
@@ -29,4 +24,13 @@ internal static class EtlRecord
 
         return true;
     }
+
+    /// <summary>Refuses a record for what <see cref="JsonTape.Read"/> found.</summary>
+    public static void Refuse(string reason, ReadOnlySpan<byte> payload, EtlOutput output) =>
+        output.Reject(reason, "", reason switch
+        {
+            RejectReason.TooDeep => $"a record is nested at most {JsonTape.DepthMax} levels deep",
+            RejectReason.BadEncoding => "a record is UTF-8",
+            _ => "a record is one JSON object",
+        }, payload);
 }

@@ -18,7 +18,7 @@ public enum TimeUnit
 internal static class EventTime
 {
     // The end of year 9999: later times cannot be written as a date.
-    private const long MillisecondsMax = 253_402_300_799_999;
+    internal const long MillisecondsMax = 253_402_300_799_999;
 
     public static readonly IReadOnlyList<string> Units = ["auto", "s", "ms", "us", "ns"];
 
@@ -29,6 +29,19 @@ internal static class EventTime
         "us" => TimeUnit.Us,
         "ns" => TimeUnit.Ns,
         _ => TimeUnit.Auto,
+    };
+
+    /// <summary>Word of a unit.</summary>
+    public static string Word(TimeUnit unit) => Units[(int)unit];
+
+    /// <summary>The unit that a time of our days has, told by magnitude; auto below seconds.</summary>
+    public static TimeUnit UnitOf(long value) => value switch
+    {
+        < 1_000_000_000 => TimeUnit.Auto,
+        < 1_000_000_000_000 => TimeUnit.S,
+        < 1_000_000_000_000_000 => TimeUnit.Ms,
+        < 1_000_000_000_000_000_000 => TimeUnit.Us,
+        _ => TimeUnit.Ns,
     };
 
     /// <summary>False for zero, times before 1970 and times that no date can hold.</summary>

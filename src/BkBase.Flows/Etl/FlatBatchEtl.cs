@@ -3,8 +3,12 @@ using BkBase.Flows.Records;
 
 namespace BkBase.Flows.Etl;
 
-/// <summary>bk_flat_batch: log lines in items under the fields of their file. One row per item.</summary>
-public sealed record FlatBatchSettings(ExtractSettings? Extract) : IEtlSettings
+/// <summary>
+/// bk_flat_batch: log lines in items under the fields of their file. One row per item. A number of another type is null
+/// and refused; its row stays.
+/// </summary>
+/// <param name="Zone">Hours east of UTC of 'datetime', which carries no zone; null for the record's own 'timezone', else 0.</param>
+public sealed record FlatBatchSettings(ExtractSettings? Extract, double? Zone = null) : IEtlSettings
 {
     private static readonly Field[] Own =
     [
@@ -22,7 +26,10 @@ public sealed record FlatBatchSettings(ExtractSettings? Extract) : IEtlSettings
         "bk_flat_batch",
         "log lines in items; one row per item",
         "{ type: bk_flat_batch, extract: { type: key_value, fields: { level: string, cost: float64 } } }",
-        [new("extract", KeyKind.Section, "reads fields out of the line; when that fails they are null and parse_failure is true") { Keys = ExtractSettings.Keys }],
+        [
+            new("extract", KeyKind.Section, "reads fields out of the line; when that fails they are null and parse_failure is true") { Keys = ExtractSettings.Keys },
+            new("time_zone", KeyKind.Number, "hours east of UTC of 'datetime', used when there is neither utctime nor time; the record's 'timezone' when absent, else 0") { Min = -14, Max = 14 },
+        ],
         Read);
 
     public Schema Schema { get; } = new(
@@ -36,7 +43,7 @@ public sealed record FlatBatchSettings(ExtractSettings? Extract) : IEtlSettings
     internal static int ExtractedAt => Own.Length;
 
     public static FlatBatchSettings Read(Section section) =>
-        new(section.Child("extract") is { } extract ? ExtractSettings.Read(extract, [.. Own.Select(f => f.Name), "parse_failure"]) : null);
+        new(section.Child("extract") is { } extract ? ExtractSettings.Read(extract, [.. Own.Select(f => f.Name), "parse_failure"]) : null, section.Number("time_zone"));
 
     public IEtl Create() => new FlatBatchEtl(this);
 }
@@ -75,13 +82,19 @@ public sealed class FlatBatchEtl(FlatBatchSettings settings) : IEtl
         }
     }
 
-    /// <summary>Event time of a message and its item: utctime (UTC), else time in seconds, else datetime.</summary>
-    internal static bool TryTime(in JsonItem item, in JsonItem root, out long time)
+    /// <summary>Event time of a message and its item: utctime (UTC), else time in seconds, else datetime in its zone.</summary>
+    private bool TryTime(in JsonItem item, in JsonItem root, out long time)
     {
         time = 0;
         return (Pick(item, root, "utctime"u8) is { IsText: true } utc && EventTime.TryText(utc.Text, null, TimeSpan.Zero, out time))
             || (Pick(item, root, "time"u8).TryInt64(out var seconds) && EventTime.TryMilliseconds(seconds, TimeUnit.Auto, out time))
-            || (Pick(item, root, "datetime"u8) is { IsText: true } local && EventTime.TryText(local.Text, null, TimeSpan.Zero, out time));
+            || (Pick(item, root, "datetime"u8) is { IsText: true } local && EventTime.TryText(local.Text, null, Zone(item, root), out time));
+    }
+
+    private TimeSpan Zone(in JsonItem item, in JsonItem root)
+    {
+        var hours = settings.Zone ?? (Pick(item, root, "timezone"u8).TryDouble(out var own) ? own : 0);
+        return TimeSpan.FromHours(Math.Clamp(hours, -14, 14));
     }
 
     private static JsonItem Pick(in JsonItem item, in JsonItem root, ReadOnlySpan<byte> name) => item[name] is { IsNothing: false } own ? own : root[name];
@@ -102,11 +115,11 @@ public sealed class FlatBatchEtl(FlatBatchSettings settings) : IEtl
 
         var rows = output.Rows;
         rows.SetInt64(0, time);
-        SetInteger(rows, 1, Pick(item, root, "cloudid"u8));
+        SetInteger(output, 1, Pick(item, root, "cloudid"u8), path, "cloudid", item);
         rows.SetString(2, Pick(item, root, "ip"u8).Text);
         rows.SetString(3, Pick(item, root, "filename"u8).Text);
-        SetInteger(rows, 4, Pick(item, root, "gseindex"u8));
-        SetInteger(rows, 5, Pick(item, root, "iterationindex"u8));
+        SetInteger(output, 4, Pick(item, root, "gseindex"u8), path, "gseindex", item);
+        SetInteger(output, 5, Pick(item, root, "iterationindex"u8), path, "iterationindex", item);
         var line = Pick(item, root, "data"u8);
         rows.SetText(6, line.Text);
         if (Pick(item, root, "ext"u8) is { IsNothing: false } ext)
@@ -123,11 +136,20 @@ public sealed class FlatBatchEtl(FlatBatchSettings settings) : IEtl
         rows.CommitRow();
     }
 
-    private static void SetInteger(BatchBuilder rows, int column, in JsonItem value)
+    private static void SetInteger(EtlOutput output, int column, in JsonItem value, string path, string name, in JsonItem item)
     {
+        if (value.IsText ? Cell.Set(output.Rows, column, value.Text) : value.IsNothing)
+        {
+            return;
+        }
+
         if (value.TryInt64(out var number))
         {
-            rows.SetInt64(column, number);
+            output.Rows.SetInt64(column, number);
+        }
+        else
+        {
+            output.Reject(RejectReason.WrongType, path.Length == 0 ? name : $"{path}.{name}", $"'{name}' is a whole number; it is null in its row", item.Raw);
         }
     }
 }

@@ -43,7 +43,14 @@ public sealed class EtlOutput(Schema schema, long dictionaryBytesMax = StringDic
 
     /// <summary>Refuses a record or item. <paramref name="raw"/> is copied up to the sample bound.</summary>
     public void Reject(string reason, string path, string message, ReadOnlySpan<byte> raw, long eventTime = 0) =>
-        _rejections.Add(Rejection.Create(reason, path, message, _offset, eventTime, raw));
+        _rejections.Add(Rejection.Create(reason, path, message, _offset, eventTime, raw) with { AppendTime = AppendTime });
+
+    /// <summary>Forgets the rows and refusals beyond so many.</summary>
+    internal void RollbackTo(int rows, int rejections)
+    {
+        Rows.RollbackTo(rows);
+        _rejections.RemoveRange(rejections, _rejections.Count - rejections);
+    }
 
     /// <summary>Hands over the refusals and forgets them.</summary>
     public Rejection[] TakeRejections()

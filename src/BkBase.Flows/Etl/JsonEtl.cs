@@ -9,7 +9,7 @@ namespace BkBase.Flows.Etl;
 /// <param name="Path">Steps to the value: property names and [index].</param>
 public sealed record JsonField(string Name, JsonPath Path, ColumnType Type, FieldRole Role, bool Nullable);
 
-/// <summary>A path like <c>a.b[0].c</c>.</summary>
+/// <summary>A path like <c>a.b[0].c</c>; <c>.</c> is where it starts.</summary>
 public sealed class JsonPath
 {
     private readonly (byte[]? Name, int Index)[] _steps;
@@ -26,6 +26,11 @@ public sealed class JsonPath
     public static JsonPath? Parse(string text)
     {
         var steps = new List<(byte[]?, int)>();
+        if (text == ".")
+        {
+            return new JsonPath(text, []);
+        }
+
         foreach (var part in text.Split('.'))
         {
             var bracket = part.IndexOf('[', StringComparison.Ordinal);
@@ -70,7 +75,7 @@ public sealed class JsonPath
 /// <param name="TimePath">Where the event time is; null for the append time.</param>
 /// <param name="Format">.NET date format, when the time is a text.</param>
 /// <param name="Zone">Hours east of UTC of a time text without zone.</param>
-/// <param name="Explode">A list in the record of which each element makes a row; paths of fields start at the element, then at the record.</param>
+/// <param name="Explode">A list in the record of which each element makes a row, a record without it one; paths of fields start at the element, then at the record.</param>
 public sealed record JsonSettings(IReadOnlyList<JsonField> Fields, JsonPath? TimePath, TimeUnit Unit, string? Format, double Zone, JsonPath? Explode) : IEtlSettings
 {
     private static readonly Key[] TimeKeys =
@@ -96,7 +101,7 @@ public sealed record JsonSettings(IReadOnlyList<JsonField> Fields, JsonPath? Tim
         [
             new("fields", KeyKind.Open, "columns by name: path, type, role, nullable", Required: true),
             new("time", KeyKind.Section, "event time; the append time when absent") { Keys = TimeKeys },
-            new("explode", KeyKind.Text, "path of a list of which each element makes a row"),
+            new("explode", KeyKind.Text, "path of a list of which each element makes a row; a record without it makes one"),
         ],
         Read);
 
@@ -191,7 +196,7 @@ public sealed class JsonEtl(JsonSettings settings) : IEtl
             return;
         }
 
-        if (settings.Explode is null)
+        if (settings.Explode is null || settings.Explode.Find(root) is { Exists: false })
         {
             ParseRow(root, root, "", output);
             return;
@@ -224,7 +229,7 @@ public sealed class JsonEtl(JsonSettings settings) : IEtl
         var time = output.AppendTime;
         if (settings.TimePath is { } path && !TryTime(Find(path, item, root), out time))
         {
-            output.Reject(RejectReason.BadTime, prefix + path.Text, "no event time here", item.Raw);
+            output.Reject(RejectReason.BadTime, prefix + path.Text, $"no event time at '{path.Text}': a number ({settings.Unit.ToString().ToLowerInvariant()}) since 1970, or a date, of this era", item.Raw);
             return;
         }
 
@@ -233,10 +238,21 @@ public sealed class JsonEtl(JsonSettings settings) : IEtl
         {
             var field = settings.Fields[i];
             var value = Find(field.Path, item, root);
-            if (value.IsNothing ? !field.Nullable && field.Role != FieldRole.Dimension : !Cell.Set(rows, i + 1, value))
+            if (value.IsNothing ? field.Nullable || field.Role == FieldRole.Dimension : Cell.Set(rows, i + 1, value))
+            {
+                continue;
+            }
+
+            if (!value.IsNothing && field.Nullable)
+            {
+                output.Reject(RejectReason.WrongType, prefix + field.Path.Text, $"'{field.Name}' is {field.Type}; it is null in its row", item.Raw);
+            }
+            else
             {
                 rows.RollbackRow();
-                output.Reject(value.IsNothing ? RejectReason.MissingField : RejectReason.WrongType, prefix + field.Path.Text, $"'{field.Name}' is {field.Type}", item.Raw);
+                output.Reject(value.IsNothing ? RejectReason.MissingField : RejectReason.WrongType, prefix + field.Path.Text, value.IsNothing
+                    ? $"'{field.Path.Text}' is missing; say 'nullable: true' in the flow if it may be"
+                    : $"'{field.Name}' is {field.Type.ToString().ToLowerInvariant()}, and the value here is none", item.Raw);
                 return;
             }
         }

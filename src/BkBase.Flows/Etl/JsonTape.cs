@@ -56,6 +56,9 @@ internal sealed class JsonTape
     /// <summary>The value read, over the same bytes.</summary>
     public JsonItem Root(ReadOnlySpan<byte> json) => new(this, json, 0);
 
+    /// <summary>A value that is not there.</summary>
+    public JsonItem None => new(this, default, -1);
+
     internal ref readonly Node At(int index) => ref _nodes[index];
 
     internal ReadOnlySpan<byte> Unescaped(in Node node) => _unescaped.AsSpan(node.TextStart, node.TextLength);

@@ -3,7 +3,10 @@ using BkBase.Flows.Records;
 
 namespace BkBase.Flows.Etl;
 
-/// <summary>otlp_span: spans as the collector flattens them. One row per span; times of spans in microseconds.</summary>
+/// <summary>
+/// otlp_span: spans as the collector flattens them. One row per span; times of spans in microseconds. An optional field
+/// of another type counts as absent and is refused; its row stays.
+/// </summary>
 public sealed record SpanSettings : IEtlSettings
 {
     private static readonly Schema Columns = new(
@@ -70,7 +73,20 @@ public sealed class SpanEtl : IEtl
         }
     }
 
-    private static ReadOnlySpan<byte> Json(in JsonItem value, ReadOnlySpan<byte> orElse) => value.IsNothing ? orElse : value.Raw;
+    private static ReadOnlySpan<byte> Json(in JsonItem value, bool isList, int index, string path, in JsonItem span, EtlOutput output)
+    {
+        if (isList ? value.IsArray : value.IsObject)
+        {
+            return value.Raw;
+        }
+
+        if (!value.IsNothing)
+        {
+            output.Reject(RejectReason.WrongType, $"items[{index}]{path}", isList ? "this is a list; it is empty in its row" : "this is an object; it is empty in its row", span.Raw);
+        }
+
+        return isList ? "[]"u8 : "{}"u8;
+    }
 
     private static ReadOnlySpan<byte> TextOf(in JsonItem value) => value.IsNothing ? default : value.Text;
 
@@ -88,7 +104,7 @@ public sealed class SpanEtl : IEtl
             return;
         }
 
-        var end = span["end_time"u8].TryInt64(out var given) ? given : start;
+        var end = Integer(span["end_time"u8], index, ".end_time", span, output) ?? start;
         var rows = output.Rows;
         rows.SetInt64(0, time);
         rows.SetText(1, trace.Text);
@@ -96,18 +112,18 @@ public sealed class SpanEtl : IEtl
         rows.SetText(3, TextOf(span["parent_span_id"u8]));
         rows.SetText(4, TextOf(span["trace_state"u8]));
         rows.SetString(5, TextOf(span["span_name"u8]));
-        rows.SetInt32(6, Int32(span["kind"u8]));
+        rows.SetInt32(6, Int32(span["kind"u8], index, ".kind", span, output));
         rows.SetInt64(7, start);
         rows.SetInt64(8, end);
-        rows.SetInt64(9, span["elapsed_time"u8].TryInt64(out var elapsed) ? elapsed : end - start);
-        rows.SetInt32(10, Int32(span["status"u8]["code"u8]));
+        rows.SetInt64(9, Integer(span["elapsed_time"u8], index, ".elapsed_time", span, output) ?? end - start);
+        rows.SetInt32(10, Int32(span["status"u8]["code"u8], index, ".status.code", span, output));
         rows.SetText(11, TextOf(span["status"u8]["message"u8]));
         rows.SetString(12, TextOf(span["resource"u8]["service.name"u8]));
-        rows.SetText(13, Json(span["attributes"u8], "{}"u8));
-        rows.SetText(14, Json(span["resource"u8], "{}"u8));
-        rows.SetText(15, Json(span["events"u8], "[]"u8));
-        rows.SetText(16, Json(span["links"u8], "[]"u8));
-        if (span["bk_biz_id"u8].TryInt64(out var biz))
+        rows.SetText(13, Json(span["attributes"u8], isList: false, index, ".attributes", span, output));
+        rows.SetText(14, Json(span["resource"u8], isList: false, index, ".resource", span, output));
+        rows.SetText(15, Json(span["events"u8], isList: true, index, ".events", span, output));
+        rows.SetText(16, Json(span["links"u8], isList: true, index, ".links", span, output));
+        if (Integer(span["bk_biz_id"u8], index, ".bk_biz_id", span, output) is { } biz)
         {
             rows.SetInt64(17, biz);
         }
@@ -116,5 +132,21 @@ public sealed class SpanEtl : IEtl
         rows.CommitRow();
     }
 
-    private static int Int32(in JsonItem value) => value.TryInt64(out var number) && number is >= int.MinValue and <= int.MaxValue ? (int)number : 0;
+    private static int Int32(in JsonItem value, int index, string path, in JsonItem span, EtlOutput output) =>
+        (int)(Integer(value, index, path, span, output, int.MinValue, int.MaxValue) ?? 0);
+
+    private static long? Integer(in JsonItem value, int index, string path, in JsonItem span, EtlOutput output, long min = long.MinValue, long max = long.MaxValue)
+    {
+        if (value.TryInt64(out var number) && number >= min && number <= max)
+        {
+            return number;
+        }
+
+        if (!value.IsNothing)
+        {
+            output.Reject(RejectReason.WrongType, $"items[{index}]{path}", "this is a whole number; it counts as absent in its row", span.Raw);
+        }
+
+        return null;
+    }
 }

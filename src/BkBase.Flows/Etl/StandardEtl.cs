@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 using BkBase.Flows.Definition;
 using BkBase.Flows.Records;
@@ -6,25 +7,34 @@ namespace BkBase.Flows.Etl;
 
 /// <summary>bk_standard and bk_exporter: metrics of plugins and scripts, under the fields of their host.</summary>
 /// <param name="IsExporter">True for the Prometheus form, where every metric carries its labels.</param>
-public sealed record StandardSettings(MetricOptions Options, bool IsExporter) : IEtlSettings
+/// <param name="HasGroups">Whether every group of 'group_info' makes rows of its own, with the group's keys as dimensions.</param>
+public sealed record StandardSettings(MetricOptions Options, bool IsExporter, bool HasGroups = true) : IEtlSettings
 {
+    private static readonly Key[] Keys =
+    [
+        .. MetricOptions.Keys,
+        new("group_info", KeyKind.Boolean, "whether every group of 'group_info' makes rows of its own, with its keys as dimensions; true when absent"),
+    ];
+
     public static CatalogEntry<IEtlSettings> Standard { get; } = new(
         "bk_standard",
         "metrics of scripts: dimensions, metrics, time in seconds; one row per metric",
         "{ type: bk_standard, dimensions: [ip, bk_cloud_id] }",
-        MetricOptions.Keys,
-        section => new StandardSettings(MetricOptions.Read(section), IsExporter: false));
+        Keys,
+        section => Read(section, isExporter: false));
 
     public static CatalogEntry<IEtlSettings> Exporter { get; } = new(
         "bk_exporter",
         "metrics of Prometheus exporters: key, labels, value; one row per metric",
         "{ type: bk_exporter, dimensions: [ip], metrics: [consul_catalog_nodes_up] }",
-        MetricOptions.Keys,
-        section => new StandardSettings(MetricOptions.Read(section), IsExporter: true));
+        Keys,
+        section => Read(section, isExporter: true));
 
     public Schema Schema => Options.Schema;
 
     public IEtl Create() => new StandardEtl(this);
+
+    private static StandardSettings Read(Section section, bool isExporter) => new(MetricOptions.Read(section), isExporter, section.Boolean("group_info") ?? true);
 }
 
 /// <summary>Parser of <see cref="StandardSettings"/>.</summary>
@@ -44,13 +54,14 @@ public sealed class StandardEtl(StandardSettings settings) : IEtl
         }
 
         var (rows, refused) = (output.Rows.Count, output.Rejections.Count);
-        if (settings.IsExporter)
+        var groups = root["group_info"u8];
+        if (settings.HasGroups && !groups.IsNothing)
         {
-            ParseExporter(root, output);
+            ParseGroups(groups, root, output);
         }
         else
         {
-            ParseStandard(root, output);
+            ParseGroup(new JsonItem(_tape, default, -1), "", root, output);
         }
 
         if (output.Rows.Count == rows && output.Rejections.Count == refused)
@@ -61,7 +72,43 @@ public sealed class StandardEtl(StandardSettings settings) : IEtl
 
     private static bool Has(in JsonItem from, ReadOnlySpan<byte> name) => !from[name].IsNothing;
 
-    private void ParseStandard(in JsonItem root, EtlOutput output)
+    /// <summary>All rows once per group; a null among the groups is none.</summary>
+    private void ParseGroups(in JsonItem groups, in JsonItem root, EtlOutput output)
+    {
+        if (!groups.IsArray)
+        {
+            output.Reject(RejectReason.WrongType, "group_info", "'group_info' is a list of objects", root.Raw);
+            return;
+        }
+
+        var index = 0;
+        foreach (var group in groups.Elements)
+        {
+            var path = $"group_info[{index++}]";
+            if (group.IsObject)
+            {
+                ParseGroup(group, path, root, output);
+            }
+            else if (!group.IsNothing)
+            {
+                output.Reject(RejectReason.WrongType, path, "a group is an object", root.Raw);
+            }
+        }
+    }
+
+    private void ParseGroup(in JsonItem group, string path, in JsonItem root, EtlOutput output)
+    {
+        if (settings.IsExporter)
+        {
+            ParseExporter(root, group, path, output);
+        }
+        else
+        {
+            ParseStandard(root, group, path, output);
+        }
+    }
+
+    private void ParseStandard(in JsonItem root, in JsonItem group, string groupPath, EtlOutput output)
     {
         var metrics = root["metrics"u8];
         if (!metrics.IsObject || metrics.IsEmpty)
@@ -76,7 +123,7 @@ public sealed class StandardEtl(StandardSettings settings) : IEtl
             return;
         }
 
-        if (!AddDimensions(root["dimensions"u8], root, "dimensions", output))
+        if (!AddDimensions(root["dimensions"u8], root, "dimensions", output) || !AddGroup(group, groupPath, root, output))
         {
             return;
         }
@@ -92,7 +139,7 @@ public sealed class StandardEtl(StandardSettings settings) : IEtl
         }
     }
 
-    private void ParseExporter(in JsonItem root, EtlOutput output)
+    private void ParseExporter(in JsonItem root, in JsonItem group, string groupPath, EtlOutput output)
     {
         var index = 0;
         foreach (var item in root["prometheus"u8]["collector"u8]["metrics"u8].Elements)
@@ -107,7 +154,7 @@ public sealed class StandardEtl(StandardSettings settings) : IEtl
             {
                 output.Reject(RejectReason.BadTime, path + ".timestamp", "neither the metric nor the message has a time", item.Raw);
             }
-            else if (AddDimensions(item["labels"u8], root, path + ".labels", output))
+            else if (AddDimensions(item["labels"u8], root, path + ".labels", output) && AddGroup(group, groupPath, root, output))
             {
                 AddRow(time, name.Text, item["value"u8], path + ".value", item, output);
             }
@@ -147,6 +194,20 @@ public sealed class StandardEtl(StandardSettings settings) : IEtl
         return true;
     }
 
+    private bool AddGroup(in JsonItem group, string path, in JsonItem root, EtlOutput output)
+    {
+        foreach (var value in group.Properties)
+        {
+            if (!_dimensions.Add(value.Name, value, output.Rows.Strings))
+            {
+                output.Reject(RejectReason.WrongType, $"{path}.{Encoding.UTF8.GetString(value.Name)}", "a dimension is a text, number or boolean", root.Raw);
+                return false;
+            }
+        }
+
+        return true;
+    }
+
     private void Always(ReadOnlySpan<byte> from, ReadOnlySpan<byte> to, in JsonItem root, StringDictionary strings)
     {
         if (root[from] is { IsNothing: false } value)
@@ -163,6 +224,11 @@ public sealed class StandardEtl(StandardSettings settings) : IEtl
         }
     }
 
+    /// <summary>A metric, also where a script wrote it as text.</summary>
+    private static bool TryNumber(in JsonItem value, out double number) =>
+        value.TryDouble(out number)
+        || (value.IsText && double.TryParse(value.Text, NumberStyles.Float, CultureInfo.InvariantCulture, out number) && double.IsFinite(number));
+
     private bool AddRow(long time, ReadOnlySpan<byte> name, in JsonItem value, string path, in JsonItem item, EtlOutput output)
     {
         var rows = output.Rows;
@@ -172,9 +238,9 @@ public sealed class StandardEtl(StandardSettings settings) : IEtl
             return true;
         }
 
-        if (!value.TryDouble(out var number))
+        if (!TryNumber(value, out var number))
         {
-            output.Reject(value.IsNumber ? RejectReason.NotFinite : RejectReason.WrongType, path, "a metric is a finite number", item.Raw, time);
+            output.Reject(value.IsNumber || (value.IsText && double.TryParse(value.Text, NumberStyles.Float, CultureInfo.InvariantCulture, out _)) ? RejectReason.NotFinite : RejectReason.WrongType, path, "a metric is a finite number", item.Raw, time);
             return false;
         }
 

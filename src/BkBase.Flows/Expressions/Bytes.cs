@@ -104,7 +104,10 @@ internal sealed class Like(byte[] pattern) : BytesFunction<bool>
     }
 }
 
-/// <summary>A regular expression over UTF-8, through a buffer of characters that is kept.</summary>
+/// <summary>
+/// A regular expression over UTF-8, through a buffer of characters that is kept. Its time grows with the length of the
+/// text alone (no backtracking); a text that still takes longer than the pattern's time-out does not match.
+/// </summary>
 internal sealed class RegexTest(Regex regex) : BytesFunction<bool>
 {
     private char[] _chars = new char[256];
@@ -116,7 +119,15 @@ internal sealed class RegexTest(Regex regex) : BytesFunction<bool>
             _chars = new char[utf8.Length * 2];
         }
 
-        result = regex.IsMatch(_chars.AsSpan(0, Encoding.UTF8.GetChars(utf8, _chars)));
+        try
+        {
+            result = regex.IsMatch(_chars.AsSpan(0, Encoding.UTF8.GetChars(utf8, _chars)));
+        }
+        catch (RegexMatchTimeoutException)
+        {
+            result = false;
+        }
+
         return true;
     }
 }
@@ -127,14 +138,21 @@ internal sealed class RegexExtract(Regex regex, int group) : BytesTransform
 
     public override bool Apply(ReadOnlySpan<byte> utf8, ArrayBufferWriter<byte> result)
     {
-        var match = regex.Match(Encoding.UTF8.GetString(utf8));
-        if (!match.Success || !match.Groups[group].Success)
+        try
+        {
+            var match = regex.Match(Encoding.UTF8.GetString(utf8));
+            if (!match.Success || !match.Groups[group].Success)
+            {
+                return false;
+            }
+
+            Encoding.UTF8.GetBytes(match.Groups[group].ValueSpan, result);
+            return true;
+        }
+        catch (RegexMatchTimeoutException)
         {
             return false;
         }
-
-        Encoding.UTF8.GetBytes(match.Groups[group].ValueSpan, result);
-        return true;
     }
 }
 

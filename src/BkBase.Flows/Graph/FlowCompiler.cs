@@ -14,7 +14,11 @@ namespace BkBase.Flows.Graph;
 /// <param name="DeadLetters">Takes the <see cref="RejectionBatch"/>es of every node.</param>
 public sealed record FlowEnvironment(TimeProvider Time, ISink DeadLetters)
 {
-    /// <summary>Takes the place of a source by name: <c>run --input</c> and flow tests.</summary>
+    /// <summary>
+    /// Takes the place of a source by name. A bounded one (<c>run --input</c>, flow tests) is read from its head; one
+    /// without an end (the embedded log for Kafka) where the flow's <c>start</c> says, by default at its head. A mark
+    /// of the flow goes before both.
+    /// </summary>
     public IReadOnlyDictionary<string, ISource> Sources { get; init; } = ImmutableDictionary<string, ISource>.Empty;
 
     /// <summary>Takes the place of the sinks that the flow names: flow tests.</summary>
@@ -60,6 +64,12 @@ public static class FlowCompiler
         private readonly Dictionary<string, IReadOnlyList<string>> _sourcesOf = new(StringComparer.Ordinal);
         private readonly HashSet<string> _edges = new(StringComparer.Ordinal);
 
+        private FlowHandle Handle => handle;
+
+        private FlowDefinition Flow => flow;
+
+        private TimeProvider Time => environment.Time;
+
         public void Wire()
         {
             foreach (var source in flow.Sources)
@@ -74,7 +84,7 @@ public static class FlowCompiler
 
             foreach (var sink in flow.Sinks)
             {
-                WireSink(sink.From, environment.Sinks?.Invoke(sink) ?? sink.Settings.Create(), sink.Schema, $"{sink.Type} {sink.Settings.Describe}");
+                WireSink(sink.From, environment.Sinks?.Invoke(sink) ?? sink.Settings.Create(), sink.Schema, $"{sink.Type} {sink.Settings.Describe}", handle.Count(sink));
             }
 
             foreach (var (from, sink) in environment.Taps)
@@ -96,11 +106,9 @@ public static class FlowCompiler
 
         private void WireSource(SourceDefinition definition)
         {
-            // What takes the place of a source is bounded and read from its head.
             var replaced = environment.Sources.GetValueOrDefault(definition.Name);
-            var bounded = replaced is not null || definition.Settings.IsBounded;
             var source = replaced ?? definition.Settings.Create();
-            var start = replaced is null && definition.Start is { } given ? given
+            var start = definition.Start is { } given && (replaced is null || !source.IsBounded) ? given
                 : new StartPosition(replaced is null && definition.Type == "kafka" ? StartKind.Tail : StartKind.Head);
             var records = source.Create(new SourceContext(flow.Name, definition.Name, start, environment.Time, handle.Ledger.Source(definition.Name)))
                 .MapMaterializedValue(control =>
@@ -114,7 +122,7 @@ public static class FlowCompiler
             }
 
             var counters = handle.Count(definition.Name, definition.EtlType);
-            var etl = builder.Add(new EtlStage(definition.Name, definition.Etl.Create(), flow.Limits, bounded, counters));
+            var etl = builder.Add(new EtlStage(definition.Name, definition.Etl.Create(), flow.Limits, source.IsBounded, counters));
             builder.From(builder.Add(records)).To(etl.In);
             _outlets[definition.Name] = etl.Out0;
             _sourcesOf[definition.Name] = [definition.Name];
@@ -142,34 +150,30 @@ public static class FlowCompiler
             WireDeadLetters(node.Name, (Outlet<StreamElement>)shape.Outlets[^1]);
         }
 
-        private void WireSink(string from, ISink sink, Schema schema, string to) => Read(from, Tail(from, sink, schema, to));
-
-        private void WireDeadLetters(string from, Outlet<StreamElement> rejections) =>
-            builder.From(rejections).To(Tail(from, environment.DeadLetters, SchemaOf(from), "dead letters"));
-
-        private Inlet<StreamElement> Tail(string from, ISink sink, Schema schema, string to)
+        private void WireSink(string from, ISink sink, Schema schema, string to, SinkRows? counted = null)
         {
-            var sources = _sourcesOf[from.Split('.')[0]];
-            var edge = handle.Edge(sources);
-            var ledger = handle.Ledger.Edge(EdgeName(from, to), sources);
-            var context = new SinkContext(flow.Name, flow.Revision, from, schema, flow.Limits, environment.Time, ledger) { Biz = flow.Biz };
-            var gate = new MarkGate(ledger);
-            var tail = Akka.Streams.Dsl.Flow.Create<StreamElement>()
-                .Select(gate.Pass)
-                .Via(sink.Create(context))
-                .ToMaterialized(
-                    Sink.ForEach<Confirmation>(c =>
-                    {
-                        ledger.Confirm(c.Source, c.Partition, c.Offset);
-                        handle.Confirm(edge, c);
-                    }),
-                    Keep.Right)
-                .MapMaterializedValue(done =>
-                {
-                    handle.Attach(done);
-                    return NotUsed.Instance;
-                });
-            return builder.Add(tail).Inlet;
+            var edge = new Edge(this, from, to);
+            var entry = builder.Add(edge.Entry(element => counted?.Add(element is RecordBatch batch ? batch.Count : 0)));
+            Read(from, entry.Inlet);
+            if (sink is IRefusingSink refusing)
+            {
+                var shape = builder.Add(refusing.CreateRefusing(edge.Context(schema)));
+                builder.From(entry.Outlet).To(shape.In);
+                builder.From(shape.Out0).To(builder.Add(edge.Confirm()));
+                WireDeadLetters(from, shape.Out1, $"{to} dead letters");
+            }
+            else
+            {
+                builder.From(entry.Outlet).To(builder.Add(sink.Create(edge.Context(schema)).To(edge.Confirm())).Inlet);
+            }
+        }
+
+        private void WireDeadLetters(string from, Outlet<StreamElement> rejections, string to = "dead letters")
+        {
+            var edge = new Edge(this, from, to);
+            var entry = builder.Add(edge.Entry(element => handle.CountDeadLetters(element is RejectionBatch refused ? refused.Rejections.Count : 0)));
+            builder.From(rejections).To(entry.Inlet);
+            builder.From(entry.Outlet).To(builder.Add(environment.DeadLetters.Create(edge.Context(SchemaOf(from))).To(edge.Confirm())).Inlet);
         }
 
         // The name is part of checkpoint records: it must not change while what it means does not.
@@ -214,6 +218,50 @@ public static class FlowCompiler
 
                     break;
             }
+        }
+
+        /// <summary>The end of one edge: drops what its own mark covers, and takes the sink's confirmations.</summary>
+        private sealed class Edge
+        {
+            private readonly Wiring _wiring;
+            private readonly string _from;
+            private readonly int _number;
+            private readonly EdgeLedger _ledger;
+
+            public Edge(Wiring wiring, string from, string to)
+            {
+                var sources = wiring._sourcesOf[from.Split('.')[0]];
+                (_wiring, _from) = (wiring, from);
+                _number = wiring.Handle.Edge(sources);
+                _ledger = wiring.Handle.Ledger.Edge(wiring.EdgeName(from, to), sources);
+            }
+
+            public Flow<StreamElement, StreamElement, NotUsed> Entry(Action<StreamElement> count)
+            {
+                var gate = new MarkGate(_ledger);
+                return Akka.Streams.Dsl.Flow.Create<StreamElement>().Select(element =>
+                {
+                    var above = gate.Pass(element);
+                    count(above);
+                    return above;
+                });
+            }
+
+            public SinkContext Context(Schema schema)
+            {
+                var flow = _wiring.Flow;
+                return new SinkContext(flow.Name, flow.Revision, _from, schema, flow.Limits, _wiring.Time, _ledger) { Biz = flow.Biz };
+            }
+
+            public Sink<Confirmation, NotUsed> Confirm() => Sink.ForEach<Confirmation>(c =>
+            {
+                _ledger.Confirm(c.Source, c.Partition, c.Offset);
+                _wiring.Handle.Confirm(_number, c);
+            }).MapMaterializedValue(done =>
+            {
+                _wiring.Handle.Attach(done);
+                return NotUsed.Instance;
+            });
         }
     }
 }

@@ -12,7 +12,9 @@ public sealed class FlowHandle
 {
     private readonly Dictionary<string, ISourceControl> _sources = new(StringComparer.Ordinal);
     private readonly List<NodeCounters> _counters = [];
+    private readonly List<SinkRows> _sinks = [];
     private readonly List<Task> _tails = [];
+    private long _deadLetters;
     private readonly List<HashSet<string>> _edges = [];
     private readonly Dictionary<(string Source, int Partition), PartitionProgress> _progress = [];
     private readonly Lock _lock = new();
@@ -26,6 +28,12 @@ public sealed class FlowHandle
 
     /// <summary>Counters of every source and node, in the order of the flow.</summary>
     public IReadOnlyList<NodeCounters> Nodes => _counters;
+
+    /// <summary>Rows that each sink took, in the order of the flow.</summary>
+    public IReadOnlyList<SinkRows> Sinks => _sinks;
+
+    /// <summary>Refusals that the dead letters took.</summary>
+    public long DeadLetters => Interlocked.Read(ref _deadLetters);
 
     /// <summary>Completes when every sink has flushed after the end of the sources or <see cref="Stop"/>; faults with the first failure.</summary>
     public Task Completion { get; private set; } = Task.CompletedTask;
@@ -61,6 +69,15 @@ public sealed class FlowHandle
         return counters;
     }
 
+    internal SinkRows Count(SinkDefinition sink)
+    {
+        var rows = new SinkRows(sink);
+        _sinks.Add(rows);
+        return rows;
+    }
+
+    internal void CountDeadLetters(long refusals) => Interlocked.Add(ref _deadLetters, refusals);
+
     internal int Edge(IReadOnlyList<string> sources)
     {
         _edges.Add([.. sources]);
@@ -71,7 +88,15 @@ public sealed class FlowHandle
 
     internal void Attach(Task tail) => _tails.Add(tail);
 
-    internal void Started() => Completion = EndAsync(Task.WhenAll(_tails));
+    internal void Started()
+    {
+        Completion = EndAsync(Task.WhenAll(_tails));
+        foreach (var tail in _tails)
+        {
+            // An edge that failed confirms nothing any more: the others would run on for rows that are read again.
+            _ = tail.ContinueWith(static (_, flow) => ((FlowHandle)flow!).Stop(), this, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
+        }
+    }
 
     // The last marks are published before the end is told.
     private async Task EndAsync(Task tails)
@@ -132,4 +157,16 @@ public sealed class FlowHandle
             return Confirmed = smallest;
         }
     }
+}
+
+/// <summary>Rows that one sink took; all of them are durable once the flow has completed.</summary>
+public sealed class SinkRows(SinkDefinition sink)
+{
+    private long _rows;
+
+    public SinkDefinition Sink { get; } = sink;
+
+    public long Rows => Interlocked.Read(ref _rows);
+
+    internal void Add(long rows) => Interlocked.Add(ref _rows, rows);
 }

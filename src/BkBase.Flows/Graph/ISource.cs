@@ -7,6 +7,9 @@ namespace BkBase.Flows.Graph;
 /// <summary>Where records come from. A blueprint: opens nothing until the stream runs.</summary>
 public interface ISource
 {
+    /// <summary>Whether its input ends by itself; the end is then the final watermark of the flow.</summary>
+    bool IsBounded => false;
+
     /// <summary>
     /// Batches of one partition each, in offset order per partition. Completes at the end of bounded input or after
     /// <see cref="ISourceControl.Stop"/>; fails only for what no waiting can heal. Each partition is claimed at the

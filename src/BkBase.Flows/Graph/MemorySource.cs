@@ -14,6 +14,8 @@ public sealed class MemorySource(IReadOnlyList<(int Partition, byte[] Payload, l
     /// <summary>Largest confirmed offset per partition.</summary>
     public IReadOnlyDictionary<int, long> Confirmed => _confirmed;
 
+    public bool IsBounded => true;
+
     public Source<RawBatch, ISourceControl> Create(SourceContext context) =>
         Source.Lazily(() => Source.FromTask(ClaimAsync(context)).ConcatMany(starts => Source.FromEnumerator(() => Batches(context.Source, starts).GetEnumerator())))
             .MapMaterializedValue(_ => (ISourceControl)this);

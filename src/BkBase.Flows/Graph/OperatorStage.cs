@@ -177,6 +177,8 @@ internal sealed class OperatorStage : GraphStage<AmorphousShape>
                 _rejections.Add(rejection);
             }
 
+            public override void Trouble(string? message) => logic._stage._counters.Tell(message);
+
             public Rejection[] TakeRejections()
             {
                 Rejection[] taken = [.. _rejections];

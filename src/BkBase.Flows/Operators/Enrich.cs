@@ -13,28 +13,36 @@ public sealed record LookupTable(IReadOnlyList<string> Columns, IReadOnlyList<IR
 /// <summary>Reads lookup tables: the host's part.</summary>
 public interface ILookupLoader
 {
-    /// <summary>The current table. Called while an operator is made.</summary>
+    /// <summary>The current table. Called while a flow is checked (files only) and while an operator is made.</summary>
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    /// <exception cref="InvalidDataException">It holds no table.</exception>
     LookupTable Load(LookupSource source);
 
-    /// <summary>The table as it is now. Called off the stage's thread.</summary>
+    /// <summary>The table as it is now; tries once. Called off the stage's thread. Any failure leaves the table that is there.</summary>
     Task<LookupTable> LoadAsync(LookupSource source, CancellationToken cancellation);
 }
 
-/// <summary>Adds columns of a small table by a key. Values are strings; a key that is not there gives null.</summary>
+/// <summary>
+/// Adds columns of a small table by a key. Values are strings; a key that is not there gives null, which a derive that
+/// makes the column a dimension turns into ''.
+/// </summary>
 public sealed record EnrichSettings(
     ILookupLoader Loader,
     LookupSource Source,
     Located On,
-    string TableKey,
+    Located TableKey,
     IReadOnlyList<Located> Columns,
     TimeSpan Reload,
     TimeProvider Time) : INodeSettings
 {
+    /// <summary>Where the table is named.</summary>
+    public Position At { get; init; } = new(1, 1);
+
     public static IReadOnlyList<Key> Keys { get; } =
     [
         new("table", KeyKind.Section, "where the table comes from: a file or a query", Required: true)
         {
-            Keys = [new("file", KeyKind.Text, "a .csv or .json file beside the flow"), new("clickhouse", KeyKind.Text, "a SELECT")],
+            Keys = [new("file", KeyKind.Text, "a .csv or .json file; relative to the flow file's folder"), new("clickhouse", KeyKind.Text, "a SELECT")],
         },
         new("on", KeyKind.TextMap, "string column of the rows to key column of the table", Required: true),
         new("columns", KeyKind.Texts, "columns taken from the table", Required: true),
@@ -43,15 +51,16 @@ public sealed record EnrichSettings(
 
     public IReadOnlyList<string> Files => Source.File is { } file ? [file] : [];
 
-    public static CatalogEntry<INodeSettings> Entry(ILookupLoader loader, TimeProvider? time = null) => new(
-        "enrich", "Adds columns of a small table by a key.",
+    public static CatalogEntry<INodeSettings> Entry(ILookupLoader loader, TimeProvider time) => new(
+        "enrich", "Adds columns of a small table by a key; a key that is not there gives null.",
         "type: enrich\ntable: { file: hosts.csv }\non: { host: name }\ncolumns: [owner]\nreload: 5m\n",
-        Keys, s => Read(s, loader, time ?? TimeProvider.System));
+        Keys, s => Read(s, loader, time));
 
     public static EnrichSettings Read(Section section, ILookupLoader loader, TimeProvider time)
     {
         var table = section.Child("table");
-        var source = new LookupSource(table?.Text("file"), table?.Text("clickhouse"));
+        var file = table?.Text("file");
+        var source = new LookupSource(file is null ? null : Path.Combine(Path.GetDirectoryName(section.Diagnostics.File) ?? "", file), table?.Text("clickhouse"));
         if (table is not null && source.File is null == source.ClickHouse is null)
         {
             section.Error("table", DiagnosticCodes.Contradiction, "'table' has either 'file' or 'clickhouse'");
@@ -64,7 +73,10 @@ public sealed record EnrichSettings(
         }
 
         var (column, key) = on.Count > 0 ? on[0] : new(new Located("", section.Position), default);
-        return new(loader, source, column, key.Text ?? "", section.Texts("columns"), section.Duration("reload") ?? TimeSpan.FromMinutes(5), time);
+        return new(loader, source, column, key, section.Texts("columns"), section.Duration("reload") ?? TimeSpan.FromMinutes(5), time)
+        {
+            At = section.PositionOf("table"),
+        };
     }
 
     public Schema? Resolve(IReadOnlyList<Schema> inputs, DiagnosticBag diagnostics)
@@ -89,7 +101,37 @@ public sealed record EnrichSettings(
             return null;
         }
 
+        if (Source.File is not null && !CheckTable(diagnostics))
+        {
+            return null;
+        }
+
         return new Schema([.. input.Fields, .. Columns.Select(c => new Field(c.Text, ColumnType.String, Nullable: true))]);
+    }
+
+    // A file is there while the flow is checked; what a query of the store gives is known when it runs.
+    private bool CheckTable(DiagnosticBag diagnostics)
+    {
+        LookupTable table;
+        try
+        {
+            table = Loader.Load(Source);
+        }
+        catch (Exception e) when (e is IOException or InvalidDataException or UnauthorizedAccessException)
+        {
+            diagnostics.Error(At, DiagnosticCodes.Unreadable, $"the table cannot be read: {e.Message}");
+            return false;
+        }
+
+        var good = true;
+        foreach (var wanted in Columns.Append(TableKey).Where(c => !table.Columns.Contains(c.Text)))
+        {
+            good = false;
+            diagnostics.Error(wanted.At, DiagnosticCodes.UnknownColumn,
+                $"the table has no column '{wanted.Text}'; it has {string.Join(", ", table.Columns)}.{Suggestion.For(wanted.Text, table.Columns)}");
+        }
+
+        return good;
     }
 
     public IOperator Create(IReadOnlyList<Schema> inputs) =>
@@ -103,7 +145,7 @@ public sealed class Enrich : IOperator
     private readonly Schema _schema;
     private readonly int _on;
     private volatile Snapshot _snapshot;
-    private Task _reload = Task.CompletedTask;
+    private Task<string?>? _reload;
     private DateTimeOffset _due;
 
     // Row number plus two per id of the key's dictionary; 1 is missing, 0 unknown. Void with another snapshot or dictionary.
@@ -122,7 +164,13 @@ public sealed class Enrich : IOperator
 
     public void OnBatch(RecordBatch batch, int input, Output output)
     {
-        if (_reload.IsCompleted && _settings.Time.GetUtcNow() >= _due)
+        if (_reload is { IsCompleted: true } ended)
+        {
+            output.Trouble(ended.Result);
+            _reload = null;
+        }
+
+        if (_reload is null && _settings.Time.GetUtcNow() >= _due)
         {
             _due = _settings.Time.GetUtcNow() + _settings.Reload;
             _reload = ReloadAsync();
@@ -181,15 +229,17 @@ public sealed class Enrich : IOperator
         }
     }
 
-    private async Task ReloadAsync()
+    /// <summary>Why the table could not be read again; null when it was. The table that is there stays then.</summary>
+    private async Task<string?> ReloadAsync()
     {
         try
         {
             _snapshot = new Snapshot(_settings, await _settings.Loader.LoadAsync(_settings.Source, CancellationToken.None));
+            return null;
         }
-        catch (Exception e) when (e is IOException or InvalidDataException or TimeoutException or HttpRequestException)
+        catch (Exception e)
         {
-            // The table that is there stays; the loader has said why.
+            return $"the table was not read again, the one from before stays: {e.Message}";
         }
     }
 
@@ -199,7 +249,7 @@ public sealed class Enrich : IOperator
 
         public Snapshot(EnrichSettings settings, LookupTable table)
         {
-            var key = IndexOf(table, settings.TableKey);
+            var key = IndexOf(table, settings.TableKey.Text);
             var taken = settings.Columns.Select(c => IndexOf(table, c.Text)).ToArray();
             Values = Array.ConvertAll(taken, c => table.Rows.Select(r => r[c] is { } text ? Strings.Intern(text) : -1).ToArray());
             for (var i = 0; i < table.Rows.Count; i++)

@@ -32,4 +32,9 @@ public abstract class Output
 
     /// <summary>Refuses a row of the current batch.</summary>
     public abstract void Reject(Rejection rejection);
+
+    /// <summary>Says what hinders the node although it goes on, counted once per call; null when all is well again.</summary>
+    public virtual void Trouble(string? message)
+    {
+    }
 }

@@ -6,12 +6,13 @@ namespace BkBase.Flows.Operators;
 public static class OperatorCatalog
 {
     /// <param name="loader">Reads the tables of <c>enrich</c>; the engine itself opens nothing.</param>
-    public static IReadOnlyList<CatalogEntry<INodeSettings>> All(ILookupLoader loader) =>
+    /// <param name="time">The clock that tells when a table is read again.</param>
+    public static IReadOnlyList<CatalogEntry<INodeSettings>> All(ILookupLoader loader, TimeProvider time) =>
     [
         FilterSettings.Entry,
         DeriveSettings.Entry,
         SplitSettings.Entry,
         MergeSettings.Entry,
-        EnrichSettings.Entry(loader),
+        EnrichSettings.Entry(loader, time),
     ];
 }

@@ -17,7 +17,7 @@ public sealed class BatchBuilder
         Schema = schema;
         DictionaryBytesMax = dictionaryBytesMax;
         Strings = new StringDictionary(dictionaryBytesMax);
-        Maps = new MapDictionary(Strings);
+        Maps = new MapDictionary(Strings, dictionaryBytesMax);
         _columns = [.. schema.Fields.Select(f => new ColumnBuilder(f))];
     }
 
@@ -77,6 +77,30 @@ public sealed class BatchBuilder
         _origins[_count++] = _origin;
     }
 
+    /// <summary>Sets an int64 or datetime column of the next rows to one value.</summary>
+    internal void FillInt64(int column, long value, int count) => _columns[column].Longs(_count, count).Fill(value);
+
+    /// <summary>Sets a float64 column of the next rows.</summary>
+    internal void FillFloat64(int column, ReadOnlySpan<double> values) => values.CopyTo(_columns[column].Doubles(_count, values.Length));
+
+    /// <summary>Sets a string or map column of the next rows to one id.</summary>
+    internal void FillId(int column, int id, int count) => _columns[column].Ints(_count, count).Fill(id);
+
+    /// <summary>Sets a string or map column of the next rows.</summary>
+    internal void FillIds(int column, ReadOnlySpan<int> ids) => ids.CopyTo(_columns[column].Ints(_count, ids.Length));
+
+    /// <summary>Keeps so many rows, all columns of which were filled.</summary>
+    internal void CommitRows(int count)
+    {
+        if (_count + count > _origins.Length)
+        {
+            Array.Resize(ref _origins, Math.Max(_count + count, _origins.Length * 2));
+        }
+
+        _origins.AsSpan(_count, count).Fill(_origin);
+        _count += count;
+    }
+
     /// <summary>Forgets what was set since the last <see cref="CommitRow"/>.</summary>
     public void RollbackRow()
     {
@@ -94,15 +118,15 @@ public sealed class BatchBuilder
     }
 
     /// <summary>
-    /// Of the rows from <paramref name="firstRow"/> on, drops those whose event time is after <paramref name="bound"/>.
-    /// Returns how many were dropped and the first of their times.
+    /// Of the rows from <paramref name="firstRow"/> on, drops those whose event time lies before <paramref name="least"/>
+    /// or after <paramref name="most"/>. Returns how many were dropped and the first of their times.
     /// </summary>
-    public int DropAfter(int firstRow, long bound, out long firstDropped)
+    public int DropOutside(int firstRow, long least, long most, out long firstDropped)
     {
         firstDropped = 0;
-        var times = _columns[0].Longs;
+        var times = _columns[0].Times;
         var from = firstRow;
-        while (from < _count && times[from] <= bound)
+        while (from < _count && times[from] >= least && times[from] <= most)
         {
             from++;
         }
@@ -116,7 +140,7 @@ public sealed class BatchBuilder
         var kept = from;
         for (var row = from; row < _count; row++)
         {
-            if (times[row] > bound)
+            if (times[row] < least || times[row] > most)
             {
                 continue;
             }
@@ -145,10 +169,10 @@ public sealed class BatchBuilder
 
         var batch = new RecordBatch(Schema, columns, _count, lineage, _origins.AsSpan(0, _count).ToArray());
         _count = 0;
-        if (Strings.IsFull)
+        if (Strings.IsFull || Maps.IsFull)
         {
             Strings = new StringDictionary(DictionaryBytesMax);
-            Maps = new MapDictionary(Strings);
+            Maps = new MapDictionary(Strings, DictionaryBytesMax);
             Generation++;
         }
 

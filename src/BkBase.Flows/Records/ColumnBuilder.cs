@@ -68,6 +68,27 @@ internal sealed class ColumnBuilder
         Mark(row);
     }
 
+    /// <summary>Room for values of rows, all of which the caller sets.</summary>
+    public Span<long> Longs(int row, int count)
+    {
+        Extend(row, count);
+        return _longs.AsSpan(row, count);
+    }
+
+    /// <inheritdoc cref="Longs"/>
+    public Span<double> Doubles(int row, int count)
+    {
+        Extend(row, count);
+        return _doubles.AsSpan(row, count);
+    }
+
+    /// <inheritdoc cref="Longs"/>
+    public Span<int> Ints(int row, int count)
+    {
+        Extend(row, count);
+        return _ints.AsSpan(row, count);
+    }
+
     /// <summary>Fills the row when it was not set.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Complete(int row)
@@ -80,6 +101,12 @@ internal sealed class ColumnBuilder
 
     public void Truncate(int rows)
     {
+        if (!_field.Nullable)
+        {
+            _set = Math.Min(_set, rows);
+            return;
+        }
+
         while (_set > rows)
         {
             _set--;
@@ -91,7 +118,7 @@ internal sealed class ColumnBuilder
     }
 
     /// <summary>Event times, of the time column.</summary>
-    public ReadOnlySpan<long> Longs => _longs;
+    public ReadOnlySpan<long> Times => _longs;
 
     /// <summary>Copies a row over an earlier one. The rows between are given up.</summary>
     public void Move(int from, int to)
@@ -177,6 +204,31 @@ internal sealed class ColumnBuilder
         if (row >= Capacity)
         {
             Grow(Math.Max(256, Capacity * 2));
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void Extend(int row, int count)
+    {
+        if (row + count > Capacity || _field.Nullable)
+        {
+            ExtendSlowly(row, count);
+        }
+
+        _set = row + count;
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void ExtendSlowly(int row, int count)
+    {
+        if (row + count > Capacity)
+        {
+            Grow(Math.Max(row + count, Capacity * 2));
+        }
+
+        for (var i = row; _field.Nullable && i < row + count; i++)
+        {
+            _validity[i >> 6] |= 1UL << (i & 63);
         }
     }
 

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace BkBase.Flows.Records;
@@ -9,15 +10,22 @@ namespace BkBase.Flows.Records;
 /// </summary>
 public sealed class MapDictionary
 {
-    private readonly Dictionary<PairsKey, int> _ids = new(new PairsComparer());
+    private const int FewMax = 32;
+    private const int BytesPerMap = 24 + 8 + (3 * sizeof(int));
+
+    private readonly long _bytesMax;
     private readonly List<MapPair> _scratch = [];
     private MapPair[][] _maps = new MapPair[256][];
+    private uint[] _hashes = new uint[256];
+    private int[] _buckets = new int[512];
     private int _count;
 
     /// <param name="strings">Dictionary of the keys and values.</param>
-    public MapDictionary(StringDictionary strings)
+    /// <param name="bytesMax">Bound of the bytes held before <see cref="IsFull"/>.</param>
+    public MapDictionary(StringDictionary strings, long bytesMax = StringDictionary.BytesMaxDefault)
     {
         Strings = strings;
+        _bytesMax = bytesMax;
         Intern([]);
     }
 
@@ -27,6 +35,12 @@ public sealed class MapDictionary
     /// <summary>Number of distinct maps.</summary>
     public int Count => _count;
 
+    /// <summary>Bytes held, tables included; those of <see cref="Strings"/> not.</summary>
+    public long Bytes { get; private set; }
+
+    /// <summary>True when the owner should start a new generation: few strings can make many maps.</summary>
+    public bool IsFull => Bytes >= _bytesMax;
+
     /// <summary>The pairs of a map, sorted by key bytes.</summary>
     public ReadOnlySpan<MapPair> this[int id] => _maps[id];
 
@@ -34,26 +48,33 @@ public sealed class MapDictionary
     public int Intern(ReadOnlySpan<MapPair> pairs)
     {
         _scratch.Clear();
-        foreach (var pair in pairs)
+        if (pairs.Length > FewMax)
         {
-            Place(pair);
+            SortMany(pairs);
+        }
+        else
+        {
+            foreach (var pair in pairs)
+            {
+                Place(pair);
+            }
         }
 
         var sorted = CollectionsMarshal.AsSpan(_scratch);
-        if (_ids.GetAlternateLookup<ReadOnlySpan<MapPair>>().TryGetValue(sorted, out var id))
+        var hash = (uint)ByteHash.Of(MemoryMarshal.AsBytes(sorted));
+        var slot = hash & (uint)(_buckets.Length - 1);
+        while (_buckets[slot] != 0)
         {
-            return id;
+            var id = _buckets[slot] - 1;
+            if (_hashes[id] == hash && sorted.SequenceEqual(_maps[id]))
+            {
+                return id;
+            }
+
+            slot = (slot + 1) & (uint)(_buckets.Length - 1);
         }
 
-        if (_count == _maps.Length)
-        {
-            Array.Resize(ref _maps, _count * 2);
-        }
-
-        var kept = sorted.ToArray();
-        _maps[_count] = kept;
-        _ids.Add(new PairsKey(kept), _count);
-        return _count++;
+        return Add(sorted.ToArray(), hash, slot);
     }
 
     /// <summary>Value id under a key of map <paramref name="id"/>, or -1.</summary>
@@ -68,6 +89,44 @@ public sealed class MapDictionary
         }
 
         return -1;
+    }
+
+    private int Add(MapPair[] pairs, uint hash, uint slot)
+    {
+        if (_count == _maps.Length)
+        {
+            Array.Resize(ref _maps, _count * 2);
+            Array.Resize(ref _hashes, _count * 2);
+        }
+
+        _maps[_count] = pairs;
+        _hashes[_count] = hash;
+        _buckets[slot] = ++_count;
+        Bytes += BytesPerMap + (pairs.Length * Unsafe.SizeOf<MapPair>());
+        if (_count * 2 > _buckets.Length)
+        {
+            Rehash();
+        }
+
+        return _count - 1;
+    }
+
+    private void Rehash()
+    {
+        var buckets = new int[_buckets.Length * 2];
+        var mask = (uint)(buckets.Length - 1);
+        for (var id = 0; id < _count; id++)
+        {
+            var slot = _hashes[id] & mask;
+            while (buckets[slot] != 0)
+            {
+                slot = (slot + 1) & mask;
+            }
+
+            buckets[slot] = id + 1;
+        }
+
+        _buckets = buckets;
     }
 
     private void Place(MapPair pair)
@@ -94,35 +153,28 @@ public sealed class MapDictionary
         _scratch.Insert(at, pair);
     }
 
-    private readonly struct PairsKey(MapPair[] pairs) : IEquatable<PairsKey>
+    // Equal keys keep their order, so that the later one can win.
+    private void SortMany(ReadOnlySpan<MapPair> pairs)
     {
-        public MapPair[] Pairs { get; } = pairs;
-
-        public bool Equals(PairsKey other) => Pairs.AsSpan().SequenceEqual(other.Pairs);
-
-        public override bool Equals(object? obj) => obj is PairsKey other && Equals(other);
-
-        public override int GetHashCode() => PairsComparer.Hash(Pairs);
-    }
-
-    private sealed class PairsComparer : IEqualityComparer<PairsKey>, IAlternateEqualityComparer<ReadOnlySpan<MapPair>, PairsKey>
-    {
-        public static int Hash(ReadOnlySpan<MapPair> pairs)
+        var order = new int[pairs.Length];
+        for (var i = 0; i < order.Length; i++)
         {
-            var hash = default(HashCode);
-            hash.AddBytes(MemoryMarshal.AsBytes(pairs));
-            return hash.ToHashCode();
+            order[i] = i;
         }
 
-        public bool Equals(PairsKey x, PairsKey y) => x.Equals(y);
-
-        public int GetHashCode(PairsKey key) => Hash(key.Pairs);
-
-        public bool Equals(ReadOnlySpan<MapPair> alternate, PairsKey other) => alternate.SequenceEqual(other.Pairs);
-
-        public int GetHashCode(ReadOnlySpan<MapPair> alternate) => Hash(alternate);
-
-        public PairsKey Create(ReadOnlySpan<MapPair> alternate) => new(alternate.ToArray());
+        var given = pairs.ToArray();
+        Array.Sort(order, (a, b) => Strings[given[a].Key].SequenceCompareTo(Strings[given[b].Key]) is var byKey && byKey != 0 ? byKey : a.CompareTo(b));
+        foreach (var i in order)
+        {
+            if (_scratch.Count > 0 && _scratch[^1].Key == given[i].Key)
+            {
+                _scratch[^1] = given[i];
+            }
+            else
+            {
+                _scratch.Add(given[i]);
+            }
+        }
     }
 }
 

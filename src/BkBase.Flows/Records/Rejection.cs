@@ -40,9 +40,18 @@ public sealed record Rejection(string Reason, string Path, string Message, long 
     /// <summary>Bound of a sample in bytes.</summary>
     public const int SampleBytesMax = 4096;
 
-    /// <summary>A rejection with the sample copied and cut.</summary>
+    /// <summary>Bound of a path and of a message in characters: both may quote what a sender wrote.</summary>
+    public const int TextMax = 500;
+
+    /// <summary>When the record was appended to its topic or read from its file, Unix milliseconds; 0 when unknown.</summary>
+    public long AppendTime { get; init; }
+
+    /// <summary>A rejection with the sample copied, and all texts cut to their bounds.</summary>
     public static Rejection Create(string reason, string path, string message, long offset, long eventTime, ReadOnlySpan<byte> raw) =>
-        new(reason, path, message, offset, eventTime, raw[..Math.Min(raw.Length, SampleBytesMax)].ToArray());
+        new(reason, Cut(path), Cut(message), offset, eventTime, raw[..Math.Min(raw.Length, SampleBytesMax)].ToArray());
+
+    private static string Cut(string text) => text.Length <= TextMax ? text
+        : string.Concat(text.AsSpan(0, char.IsHighSurrogate(text[TextMax - 1]) ? TextMax - 1 : TextMax), "...");
 }
 
 /// <summary>The refusals that one input batch left at one node: none more often than not, but always with its lineage.</summary>

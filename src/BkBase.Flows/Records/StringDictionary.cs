@@ -1,4 +1,3 @@
-using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Text;
 
@@ -97,26 +96,7 @@ public sealed class StringDictionary
         return -1;
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal static uint Hash(ReadOnlySpan<byte> utf8)
-    {
-        // A multiply-and-rotate hash over 8-byte words: several times cheaper than xxHash on the 5 to 40 byte names we see.
-        ulong h = (ulong)utf8.Length * 0x9E3779B97F4A7C15UL;
-        while (utf8.Length >= 8)
-        {
-            h = (BitOperations.RotateLeft(h, 5) ^ BitConverter.ToUInt64(utf8)) * 0x9E3779B97F4A7C15UL;
-            utf8 = utf8[8..];
-        }
-
-        ulong tail = 0;
-        for (var i = 0; i < utf8.Length; i++)
-        {
-            tail |= (ulong)utf8[i] << (i * 8);
-        }
-
-        h = (BitOperations.RotateLeft(h, 5) ^ tail) * 0x9E3779B97F4A7C15UL;
-        return (uint)(h >> 32) ^ (uint)h;
-    }
+    private static uint Hash(ReadOnlySpan<byte> utf8) => (uint)ByteHash.Of(utf8);
 
     private int Add(ReadOnlySpan<byte> utf8, uint hash, uint slot)
     {

@@ -12,8 +12,11 @@ public sealed class FlowMetrics : IDisposable
     private readonly Lock _lock = new();
     private readonly Dictionary<string, IReadOnlyList<NodeCounters>> _flows = new(StringComparer.Ordinal);
 
-    public FlowMetrics() =>
+    public FlowMetrics()
+    {
         _meter.CreateObservableCounter("bkbase.rows", Observe, "{row}", "Rows by flow, node and outcome (in, made, out, filtered, rejected).");
+        _meter.CreateObservableCounter("bkbase.node.troubles", ObserveTroubles, "{trouble}", "What hindered a node although it went on: a table that was not read again.");
+    }
 
     /// <summary>Counters of every running flow.</summary>
     public IReadOnlyDictionary<string, IReadOnlyList<NodeCounters>> Flows
@@ -57,6 +60,9 @@ public sealed class FlowMetrics : IDisposable
             }
         }
     }
+
+    private IEnumerable<Measurement<long>> ObserveTroubles() =>
+        Flows.SelectMany(f => f.Value.Select(n => new Measurement<long>(n.Troubles, new("flow", f.Key), new("node", n.Node))));
 
     private sealed class Registration(FlowMetrics owner, string flow) : IDisposable
     {

@@ -12,6 +12,7 @@ public sealed class NodeCounters(string node, string type)
     private long _filtered;
     private long _rejected;
     private long _batches;
+    private long _troubles;
 
     /// <summary>Name of the node in its flow.</summary>
     public string Node { get; } = node;
@@ -32,6 +33,12 @@ public sealed class NodeCounters(string node, string type)
     /// <summary>Batches that came in.</summary>
     public long Batches => Volatile.Read(ref _batches);
 
+    /// <summary>What hinders the node although it goes on, in one sentence; null when all is well.</summary>
+    public string? Trouble { get; private set; }
+
+    /// <summary>How often something hindered it.</summary>
+    public long Troubles => Volatile.Read(ref _troubles);
+
     /// <summary>What is missing from the conservation law; 0 between two batches.</summary>
     public long Imbalance => In + Made - Out - Filtered - Rejected;
 
@@ -39,6 +46,12 @@ public sealed class NodeCounters(string node, string type)
     {
         Volatile.Write(ref _in, _in + rows);
         Volatile.Write(ref _batches, _batches + 1);
+    }
+
+    internal void Tell(string? trouble)
+    {
+        Trouble = trouble;
+        Volatile.Write(ref _troubles, _troubles + (trouble is null ? 0 : 1));
     }
 
     internal void AddMade(long rows) => Volatile.Write(ref _made, _made + rows);

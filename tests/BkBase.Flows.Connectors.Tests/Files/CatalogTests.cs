@@ -24,5 +24,16 @@ public sealed class CatalogTests : StreamTest
             Assert.NotEmpty(settings.Describe);
             Assert.NotNull(settings.Create());
         }
+
+        foreach (var entry in (CatalogEntry<ISinkSettings>[])[new FileConnector(Folder).Sink, kafka.Sink])
+        {
+            var yaml = new YamlStream();
+            yaml.Load(new StringReader(entry.Example));
+            var bag = new DiagnosticBag("example");
+            var settings = entry.Read(new Section((YamlMappingNode)yaml.Documents[0].RootNode, [.. FlowReader.SinkKeys, .. entry.Keys], bag, "sink"));
+            Assert.Empty(bag.Sorted());
+            Assert.NotEmpty(settings.Describe);
+            Assert.NotNull(settings.Create());
+        }
     }
 }

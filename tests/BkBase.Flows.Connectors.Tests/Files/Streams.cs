@@ -54,7 +54,9 @@ public abstract class StreamTest : IAsyncLifetime
         return new Running(control, done, got);
     }
 
-    protected static async Task Until(Func<bool> met, string what)
+    protected static Task Until(Func<bool> met, string what) => Until(met, () => what);
+
+    protected static async Task Until(Func<bool> met, Func<string> what)
     {
         using var late = new CancellationTokenSource(Deadline);
         using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(10));
@@ -66,7 +68,7 @@ public abstract class StreamTest : IAsyncLifetime
             }
             catch (OperationCanceledException)
             {
-                Assert.Fail("not in time: " + what);
+                Assert.Fail("not in time: " + what());
             }
         }
     }
@@ -75,7 +77,7 @@ public abstract class StreamTest : IAsyncLifetime
     {
         public IReadOnlyList<string> Texts => [.. Got.Select(g => g.Text)];
 
-        public Task Count(int n) => Until(() => Done.IsFaulted || Got.Count >= n, $"{n} records");
+        public Task Count(int n) => Until(() => Done.IsFaulted || Got.Count >= n, () => $"{n} records, {Got.Count} came; {(Control as Connectors.Files.ISourceStatus)?.Status}; {string.Join(", ", Control.Lag())}");
 
         public async Task Stop()
         {

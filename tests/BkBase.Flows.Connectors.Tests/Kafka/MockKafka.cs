@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text;
 using Confluent.Kafka;
@@ -14,7 +13,13 @@ public sealed unsafe class MockKafka : IDisposable
     public MockKafka()
     {
         var error = stackalloc byte[512];
-        _client = Native.rd_kafka_new(0, Native.rd_kafka_conf_new(), error, 512);
+        var conf = Native.rd_kafka_conf_new();
+        fixed (byte* name = "log_level"u8, value = "0"u8)
+        {
+            Assert.Equal(0, Native.rd_kafka_conf_set(conf, name, value, error, 512)); // it would fill the test log
+        }
+
+        _client = Native.rd_kafka_new(0, conf, error, 512);
         Assert.NotEqual(0, _client);
         _cluster = Native.rd_kafka_mock_cluster_new(_client, 1);
         Assert.NotEqual(0, _cluster);
@@ -37,16 +42,16 @@ public sealed unsafe class MockKafka : IDisposable
 
     public void Up() => Assert.Equal(0, Native.rd_kafka_mock_broker_set_up(_cluster, 1));
 
-    /// <summary>Produces the numbers [from, from + count), number i to partition i modulo <paramref name="partitions"/>.</summary>
-    public void Produce(string topic, int partitions, int from, int count)
+    /// <summary>The next requests of a kind are answered with these errors. Kinds: 0 produce, 1 fetch, 2 offsets, 3 metadata, 8 commit.</summary>
+    public void Inject(short request, params ReadOnlySpan<ErrorCode> errors)
     {
-        using var producer = new ProducerBuilder<Null, byte[]>(new ProducerConfig { BootstrapServers = Bootstrap, LingerMs = 5 }).SetLogHandler((_, _) => { }).Build();
-        for (var i = from; i < from + count; i++)
+        var codes = new int[errors.Length];
+        for (var i = 0; i < codes.Length; i++)
         {
-            producer.Produce(new TopicPartition(topic, i % partitions), new Message<Null, byte[]> { Value = Encoding.UTF8.GetBytes(i.ToString(CultureInfo.InvariantCulture)) });
+            codes[i] = (int)errors[i];
         }
 
-        Assert.Equal(0, producer.Flush(TimeSpan.FromSeconds(20)));
+        Native.rd_kafka_mock_push_request_errors_array(_cluster, request, (nuint)codes.Length, codes);
     }
 
     public void Dispose()
@@ -77,6 +82,9 @@ public sealed unsafe class MockKafka : IDisposable
         public static extern nint rd_kafka_conf_new();
 
         [DllImport(L)]
+        public static extern int rd_kafka_conf_set(nint conf, byte* name, byte* value, byte* error, nuint size);
+
+        [DllImport(L)]
         public static extern nint rd_kafka_new(int type, nint conf, byte* error, nuint size);
 
         [DllImport(L)]
@@ -99,6 +107,9 @@ public sealed unsafe class MockKafka : IDisposable
 
         [DllImport(L)]
         public static extern int rd_kafka_mock_broker_set_up(nint cluster, int broker);
+
+        [DllImport(L)]
+        public static extern void rd_kafka_mock_push_request_errors_array(nint cluster, short request, nuint count, int[] errors);
 
         [DllImport(L)]
         public static extern void rd_kafka_mock_group_initial_rebalance_delay_ms(nint cluster, int delay);

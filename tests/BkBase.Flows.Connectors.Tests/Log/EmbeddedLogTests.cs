@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Text;
+using BkBase.Flows.Connectors.Files;
 using BkBase.Flows.Connectors.Log;
 using BkBase.Flows.Connectors.Tests.Files;
 using BkBase.Flows.Graph;
@@ -102,6 +103,151 @@ public sealed class EmbeddedLogTests : StreamTest
         Assert.Equal(Enumerable.Range((int)again.Head("t", 0), 110_000 - (int)again.Head("t", 0)).Select(Text), run.Texts);
     }
 
+    [Theory]
+    [InlineData(20)]
+    [InlineData(16)]
+    public async Task LongRecordsStandBetweenShortOnes(int pageBits)
+    {
+        var options = Options with { PageBits = pageBits, MemoryBits = pageBits + 1, SegmentBits = 21 };
+        var expected = new List<int>();
+        await using (var log = EmbeddedLog.Open(options, TimeProvider.System))
+        {
+            foreach (var length in (int[])[10, 8 << 20, 1, (1 << pageBits) - 280, 1 << pageBits, 0, 3 << 20, 20, 8 << 20])
+            {
+                var record = new byte[length];
+                record.AsSpan().Fill((byte)('a' + expected.Count));
+                Assert.Equal(expected.Count, await log.AppendAsync("t", 0, record));
+                expected.Add(length);
+            }
+
+            await ReadsAll(log);
+        }
+
+        await using var again = EmbeddedLog.Open(options, TimeProvider.System);
+        Assert.Equal(expected.Count, again.Tail("t", 0));
+        Assert.Equal(expected.Count, await again.AppendAsync("t", 0, "last"u8));
+        expected.Add(4);
+        await ReadsAll(again);
+        var single = Run(new LogConnector(again).Open("t", bounded: true), Context("one", batch: 1));
+        await single.Done.WaitAsync(Deadline);
+        Assert.Equal(expected, single.Texts.Select(t => t.Length));
+
+        async Task ReadsAll(EmbeddedLog log)
+        {
+            var run = Run(new LogConnector(log).Open("t", bounded: true), Context());
+            await run.Done.WaitAsync(Deadline);
+            Assert.Equal(expected.Select((length, i) => (0, (long)i, length)), run.Got.Select(g => (g.Partition, g.Offset, g.Text.Length)));
+            Assert.All(run.Texts.SkipLast(1), (text, i) => Assert.Equal(text.Length, text.Count(c => c == 'a' + i)));
+        }
+    }
+
+    [Fact]
+    public async Task CountsWhatRetentionTookAndGoesOnBehindIt()
+    {
+        var options = Options with { RetentionBytes = 1 << 17 };
+        await using var log = EmbeddedLog.Open(options, TimeProvider.System);
+        await log.AppendAsync("t", 0, Batch(0, 10));
+        var first = Run(new LogConnector(log).Open("t", bounded: true), Context("old"));
+        await first.Done.WaitAsync(Deadline);
+        first.Control.Confirm(0, 4);
+        for (var i = 10; i < 100_010; i += 5_000)
+        {
+            await log.AppendAsync("t", 0, Batch(i, 5_000));
+        }
+
+        log.Trim();
+        var head = log.Head("t", 0);
+        Assert.True(head > 5);
+        var run = Run(new LogConnector(log).Open("t", bounded: true), Context("old"));
+        await run.Done.WaitAsync(Deadline);
+        Assert.Equal(head - 5, Assert.IsAssignableFrom<ISourceStatus>(run.Control).LostRecords);
+        Assert.Equal(head, run.Got.First().Offset);
+        Assert.Equal(100_009, run.Got.Last().Offset);
+    }
+
+    [Fact]
+    public async Task RetentionThatCutsALongRecordSkipsItWhole()
+    {
+        var options = Options with { RetentionBytes = 1 << 17 };
+        await using var log = EmbeddedLog.Open(options, TimeProvider.System);
+        await log.AppendAsync("t", 0, Batch(0, 10));
+        await log.AppendAsync("t", 0, new byte[1 << 20]);
+        log.Trim();
+        Assert.Equal((11, 11), (log.Head("t", 0), log.Tail("t", 0)));
+        var none = Run(new LogConnector(log).Open("t", bounded: true), Context("none"));
+        await none.Done.WaitAsync(Deadline);
+        Assert.Empty(none.Got);
+        await log.AppendAsync("t", 0, "after"u8);
+        var run = Run(new LogConnector(log).Open("t", bounded: true), Context("a"));
+        await run.Done.WaitAsync(Deadline);
+        Assert.Equal([(0, 11L, "after")], run.Got);
+    }
+
+    [Fact]
+    public async Task AMarkBeyondTheEndIsAnError()
+    {
+        await using (var log = EmbeddedLog.Open(Options, TimeProvider.System))
+        {
+            await log.AppendAsync("t", 0, Batch(0, 10));
+            var run = Run(new LogConnector(log).Open("t", bounded: true), Context());
+            await run.Done.WaitAsync(Deadline);
+            run.Control.Confirm(0, 9);
+        }
+
+        Directory.Delete(Path.Combine(Options.Directory, "topics", "t"), recursive: true);
+        await using var again = EmbeddedLog.Open(Options, TimeProvider.System);
+        var error = await Assert.ThrowsAsync<IOException>(() => Run(new LogConnector(again).Open("t"), Context()).Done.WaitAsync(Deadline));
+        Assert.Contains("a mark beyond the end of its partition (0)", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task AMarkThatCannotBeWrittenStillFreesTheLock()
+    {
+        var log = EmbeddedLog.Open(Options, TimeProvider.System);
+        Directory.CreateDirectory(Path.Combine(Options.Directory, "marks"));
+        await File.WriteAllTextAsync(Path.Combine(Options.Directory, "marks", "f"), "a file where a folder belongs");
+        log.Marks.Set("f", "s", 0, new Mark(1));
+        var error = await Assert.ThrowsAsync<IOException>(async () => await log.DisposeAsync());
+        Assert.Contains("cannot be written", error.Message, StringComparison.Ordinal);
+        await using var again = EmbeddedLog.Open(Options, TimeProvider.System);
+    }
+
+    [Fact]
+    public async Task AMarkWhoseWriteFailedIsTriedAgainAtTheEnd()
+    {
+        var blocker = Path.Combine(Options.Directory, "marks", "f");
+        await using (var log = EmbeddedLog.Open(Options, TimeProvider.System))
+        {
+            Directory.CreateDirectory(Path.Combine(Options.Directory, "marks"));
+            await File.WriteAllTextAsync(blocker, "");
+            log.Marks.Set("f", "s", 0, new Mark(1));
+            await Assert.ThrowsAsync<IOException>(log.Marks.FlushAsync);
+            File.Delete(blocker);
+        }
+
+        await using var again = EmbeddedLog.Open(Options, TimeProvider.System);
+        Assert.Equal(1, again.Marks.Get("f", "s", 0)!.Value.Offset);
+    }
+
+    [Fact]
+    public async Task KeepsThePageSizeOfItsFolderAndRefusesOtherVersions()
+    {
+        await using (var log = EmbeddedLog.Open(Options, TimeProvider.System))
+        {
+            await log.AppendAsync("t", 0, Batch(0, 50_000));
+        }
+
+        await using (var log = EmbeddedLog.Open(Options with { PageBits = 20 }, TimeProvider.System))
+        {
+            var run = Run(new LogConnector(log).Open("t", bounded: true), Context());
+            await run.Done.WaitAsync(Deadline);
+            Assert.Equal(50_000, run.Got.Count);
+        }
+
+        File.Delete(Path.Combine(Options.Directory, "format"));
+        Assert.Contains("another version", Assert.Throws<IOException>(() => EmbeddedLog.Open(Options, TimeProvider.System)).Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task RefusesASecondOpenerAndBadNames()
     {
@@ -112,7 +258,9 @@ public sealed class EmbeddedLogTests : StreamTest
             Assert.Throws<ArgumentException>(() => log.Create(bad));
         }
 
-        await Assert.ThrowsAsync<ArgumentException>(() => log.AppendAsync("t", 0, new byte[1 << 17]));
+        var tooLong = await Assert.ThrowsAsync<ArgumentException>(() => log.AppendAsync("t", 0, new byte[(8 << 20) + 1]));
+        Assert.Contains("the log takes 8388608", tooLong.Message, StringComparison.Ordinal);
+        Assert.Equal(0, log.Tail("t", 0));
         await Assert.ThrowsAsync<ArgumentOutOfRangeException>(() => log.AppendAsync("t", 7, "x"u8));
     }
 

@@ -221,8 +221,13 @@ public sealed class EtlTests
         var etl = Settings(yaml, bag).Create();
         Assert.Empty(bag.Sorted());
         var output = new EtlOutput(etl.Schema);
+        return Parse(etl, Encoding.UTF8.GetBytes(payload), output);
+    }
+
+    internal static (List<Dictionary<string, object?>> Rows, Rejection[] Refused, long Filtered) Parse(IEtl etl, ReadOnlySpan<byte> payload, EtlOutput output)
+    {
         output.BeginRecord(0, 0, 1_700_000_000_000);
-        etl.Parse(Encoding.UTF8.GetBytes(payload), output);
+        etl.Parse(payload, output);
         var batch = output.Rows.Build(new Lineage("s", 0, 0, 0));
         var rows = Enumerable.Range(0, batch.Count)
             .Select(r => Enumerable.Range(0, batch.Schema.Count).ToDictionary(c => batch.Schema[c].Name, c => batch[c].GetValue(r)))

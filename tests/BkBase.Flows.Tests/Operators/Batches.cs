@@ -88,4 +88,8 @@ internal sealed class RecordedOutput : Output
     public override void Made(long rows) => MadeRows += rows;
 
     public override void Reject(Rejection rejection) => Rejections.Add(rejection);
+
+    public List<string?> Troubles { get; } = [];
+
+    public override void Trouble(string? message) => Troubles.Add(message);
 }

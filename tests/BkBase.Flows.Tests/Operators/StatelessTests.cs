@@ -81,7 +81,7 @@ public sealed class StatelessTests
     [Fact]
     public void CatalogueEntriesAreDescribedAndTheirExamplesRead()
     {
-        foreach (var entry in OperatorCatalog.All(Loader))
+        foreach (var entry in OperatorCatalog.All(Loader, TimeProvider.System))
         {
             Assert.Matches("^[a-z][a-z0-9_]*$", entry.Name);
             Assert.NotEmpty(entry.Description);
@@ -97,7 +97,7 @@ public sealed class StatelessTests
     private static RecordedOutput Run(string type, string yaml, RecordBatch batch)
     {
         var bag = new DiagnosticBag("f.yaml");
-        var entry = OperatorCatalog.All(Loader).Single(e => e.Name == type);
+        var entry = OperatorCatalog.All(Loader, TimeProvider.System).Single(e => e.Name == type);
         var settings = entry.Read(Section(yaml, entry.Keys, bag));
         var schema = settings.Resolve([batch.Schema], bag);
         Assert.Empty(bag.Sorted());

@@ -64,7 +64,7 @@ public sealed class BatchBuilderTests
                 }
             }
 
-            Assert.Equal(6 - expected.Count, builder.DropAfter(0, 999, out _));
+            Assert.Equal(6 - expected.Count, builder.DropOutside(0, long.MinValue, 999, out _));
             Row(builder, 7, "end", 7, "end");
             var batch = builder.Build(new Lineage("s", 0, 0, 6));
             Assert.Equal(expected.Append((7, 7d, "end")), Enumerable.Range(0, batch.Count).Select(r =>

@@ -1,0 +1,65 @@
+using BkBase.Flows.Records;
+using Confluent.Kafka;
+
+namespace BkBase.Flows.Connectors.Kafka;
+
+/// <summary>One partition as a consumer fetches it, for all readers that share it.</summary>
+internal sealed class Feed(string topic, int partition, long next)
+{
+    public TopicPartition Key { get; } = new(topic, partition);
+
+    /// <summary>Offset of the next record wanted from the broker.</summary>
+    public long Next { get; set; } = next;
+
+    /// <summary>Whether members hold records that were not offered yet.</summary>
+    public bool IsChanged { get; set; }
+
+    /// <summary>Whether the broker no longer has <see cref="Next"/>, so that a new position is to be found.</summary>
+    public bool IsLost { get; set; }
+
+    public List<FeedMember> Members { get; } = [];
+}
+
+/// <summary>One reader's part in a feed.</summary>
+internal sealed class FeedMember(KafkaReader reader, int partition, long start)
+{
+    public KafkaReader Reader { get; } = reader;
+
+    public int Partition { get; } = partition;
+
+    /// <summary>First offset not yet in the reader's queue.</summary>
+    public long Delivered { get; set; } = start;
+
+    public RawBatch? Batch { get; set; }
+
+    public void Add(ReadOnlySpan<byte> payload, long offset, long time)
+    {
+        if (offset >= Delivered)
+        {
+            (Batch ??= RawBatch.Rent(Reader.Source, Partition)).Add(payload, offset, Math.Max(0, time));
+        }
+    }
+
+    public void Drop()
+    {
+        Batch?.Dispose();
+        Batch = null;
+    }
+}
+
+/// <summary>Copies payloads out of librdkafka's memory without an array per message; the value is the length.</summary>
+internal sealed class PayloadBuffer : IDeserializer<int>
+{
+    public byte[] Bytes { get; private set; } = new byte[1 << 16];
+
+    public int Deserialize(ReadOnlySpan<byte> data, bool isNull, SerializationContext context)
+    {
+        if (data.Length > Bytes.Length)
+        {
+            Bytes = new byte[data.Length * 2];
+        }
+
+        data.CopyTo(Bytes);
+        return data.Length;
+    }
+}
