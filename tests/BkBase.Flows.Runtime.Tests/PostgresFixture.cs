@@ -13,22 +13,37 @@ namespace BkBase.Flows.Runtime.Tests;
 public sealed class PostgresFixture : IAsyncLifetime
 {
     private string? _folder;
+    private string? _missing;
+    private string _connection = "";
 
-    /// <summary>Npgsql's connection string.</summary>
-    public string Connection { get; private set; } = "";
+    /// <summary>Npgsql's connection string. Skips the test where there is no server; CI has one.</summary>
+    public string Connection
+    {
+        get
+        {
+            Assert.SkipWhen(_missing is not null, _missing ?? "");
+            return _connection;
+        }
+    }
 
     public async ValueTask InitializeAsync()
     {
         if (Environment.GetEnvironmentVariable("BKBASE_POSTGRES") is { Length: > 0 } given)
         {
-            Connection = given;
+            _connection = given;
             return;
         }
 
         var bin = Directory.Exists("/usr/lib/postgresql")
             ? Directory.EnumerateDirectories("/usr/lib/postgresql").Select(d => Path.Combine(d, "bin")).Where(d => File.Exists(Path.Combine(d, "initdb"))).Order(StringComparer.Ordinal).LastOrDefault()
             : null;
-        Assert.True(bin is not null, "no PostgreSQL server: install Debian's package 'postgresql', or name a server in BKBASE_POSTGRES");
+        if (bin is null)
+        {
+            _missing = "no PostgreSQL server: install Debian's package 'postgresql', or name a server in BKBASE_POSTGRES";
+            Assert.True(Environment.GetEnvironmentVariable("CI") is null, _missing);
+            return;
+        }
+
         _folder = Directory.CreateTempSubdirectory("bkbase-postgres-").FullName;
         var port = FreePort();
         var asRoot = Environment.UserName == "root";
@@ -41,7 +56,7 @@ public sealed class PostgresFixture : IAsyncLifetime
         await AsServerAsync(asRoot, $"{bin}/initdb -D {_folder}/data -U bkbase -A trust --no-sync > {_folder}/initdb.log 2>&1");
         await AsServerAsync(asRoot, string.Create(CultureInfo.InvariantCulture, $"{bin}/pg_ctl -D {_folder}/data -w -o '-p {port} -k {_folder} -c listen_addresses=127.0.0.1 -c fsync=off' -l {_folder}/log start > /dev/null"));
         _stop = () => AsServerAsync(asRoot, $"{bin}/pg_ctl -D {_folder}/data -m immediate stop > /dev/null");
-        Connection = new NpgsqlConnectionStringBuilder { Host = "127.0.0.1", Port = port, Username = "bkbase", Database = "postgres" }.ConnectionString;
+        _connection = new NpgsqlConnectionStringBuilder { Host = "127.0.0.1", Port = port, Username = "bkbase", Database = "postgres" }.ConnectionString;
     }
 
     public async ValueTask DisposeAsync()

@@ -62,11 +62,12 @@ public sealed class FlowLedger : IAsyncDisposable
     /// Becomes the owner of a partition, before its first record is read. Gives the offset to read from: behind the
     /// smallest mark of its record, or, at the first start, what <paramref name="first"/> says, which is then recorded.
     /// </summary>
+    /// <param name="place">Where the source reads when that is not always the same: a file's path; else empty.</param>
     /// <param name="incarnation">What the offsets count in now.</param>
     /// <exception cref="CheckpointException">The record cannot be used, or counts in something else.</exception>
-    public async Task<long> ClaimAsync(string source, int partition, string incarnation, Func<long> first, CancellationToken cancel)
+    public async Task<long> ClaimAsync(string source, int partition, string place, string incarnation, Func<long> first, CancellationToken cancel)
     {
-        var key = TaskRecord.TaskOf(Flow, source, partition);
+        var key = TaskRecord.TaskOf(Flow, source, partition, place);
         var claim = await RetryAsync(c => _store.ClaimAsync(key, c), cancel);
         TaskRecord record;
         if (claim.Record is { } bytes)
@@ -74,9 +75,7 @@ public sealed class FlowLedger : IAsyncDisposable
             record = TaskRecordFormat.Decode(bytes, key);
             if (record.Incarnation != incarnation)
             {
-                throw new CheckpointException(
-                    $"{key} was read up to {record.Mark} in '{record.Incarnation}', but there is '{incarnation}' now: the {(incarnation.Length == 0 || record.Incarnation.Length == 0 ? "source" : "file or topic")} is another one. " +
-                    "Start the flow afresh to read it from its beginning");
+                throw new IncarnationException(key, record.Incarnation, incarnation);
             }
 
             if (record.Revision != Revision && record.IsOpen)
@@ -88,7 +87,7 @@ public sealed class FlowLedger : IAsyncDisposable
         }
         else
         {
-            record = new TaskRecord { Flow = Flow, Revision = Revision, Source = source, Partition = partition, Incarnation = incarnation, Begun = first() - 1 };
+            record = new TaskRecord { Flow = Flow, Revision = Revision, Source = source, Partition = partition, Place = place, Incarnation = incarnation, Begun = first() - 1 };
         }
 
         Task published;
@@ -121,7 +120,9 @@ public sealed class FlowLedger : IAsyncDisposable
     }
 
     /// <summary>The ledger of one source.</summary>
-    public SourceLedger Source(string name) => new(this, name);
+    /// <param name="name">Name of the source.</param>
+    /// <param name="place">Where it reads when that is not always the same: a file's path; else empty.</param>
+    public SourceLedger Source(string name, string place = "") => new(this, name, place);
 
     /// <summary>Progress of all claimed partitions.</summary>
     public IReadOnlyList<TaskRecord> Records()
@@ -340,12 +341,13 @@ public sealed class SourceLedger
 {
     private readonly FlowLedger _ledger;
     private readonly string _source;
+    private readonly string _place;
 
-    internal SourceLedger(FlowLedger ledger, string source) => (_ledger, _source) = (ledger, source);
+    internal SourceLedger(FlowLedger ledger, string source, string place) => (_ledger, _source, _place) = (ledger, source, place);
 
     /// <summary>Becomes the owner of a partition; gives the offset to read from. See <see cref="FlowLedger.ClaimAsync"/>.</summary>
     public Task<long> ClaimAsync(int partition, string incarnation, Func<long> first, CancellationToken cancel) =>
-        _ledger.ClaimAsync(_source, partition, incarnation, first, cancel);
+        _ledger.ClaimAsync(_source, partition, _place, incarnation, first, cancel);
 }
 
 /// <summary>One edge's part of a flow's ledger: a sink reports here what it wrote, and learns what it wrote before.</summary>

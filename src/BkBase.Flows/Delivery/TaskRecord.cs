@@ -1,5 +1,7 @@
 using System.Collections.Immutable;
 using System.Globalization;
+using System.Security.Cryptography;
+using System.Text;
 
 namespace BkBase.Flows.Delivery;
 
@@ -18,6 +20,9 @@ public sealed record TaskRecord
 
     public required int Partition { get; init; }
 
+    /// <summary>Where the source reads when it does not always read in the same place: a file's path. Each has a record of its own.</summary>
+    public string Place { get; init; } = "";
+
     /// <summary>What the offsets count in: a file's identity, a topic's id. Empty when that never changes.</summary>
     public string Incarnation { get; init; } = "";
 
@@ -31,7 +36,7 @@ public sealed record TaskRecord
     public long Begun { get; init; } = -1;
 
     /// <summary>Key of the task in a checkpoint store.</summary>
-    public string Task => TaskOf(Flow, Source, Partition);
+    public string Task => TaskOf(Flow, Source, Partition, Place);
 
     /// <summary>Everything at or below it is durable at every edge; reading goes on behind it.</summary>
     public long Mark => Edges.IsEmpty ? Begun : Edges.Values.Min(e => e.Mark);
@@ -43,7 +48,9 @@ public sealed record TaskRecord
     public bool IsOpen => Reach > Mark;
 
     /// <summary>Key of a task.</summary>
-    public static string TaskOf(string flow, string source, int partition) => string.Create(CultureInfo.InvariantCulture, $"{flow}/{source}/{partition}");
+    public static string TaskOf(string flow, string source, int partition, string place = "") => place.Length == 0
+        ? string.Create(CultureInfo.InvariantCulture, $"{flow}/{source}/{partition}")
+        : string.Create(CultureInfo.InvariantCulture, $"{flow}/{source}/{partition}@{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(place)))[..16]}");
 
     /// <summary>The record with these edges: those it has stay, others go, new ones begin at the mark.</summary>
     public TaskRecord WithEdges(IEnumerable<string> edges)

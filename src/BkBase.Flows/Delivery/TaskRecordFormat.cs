@@ -59,10 +59,10 @@ public static partial class TaskRecordFormat
     }
 
     private sealed record Body(
-        string Flow, string Revision, string Source, int Partition, string Incarnation, int Generation, long Begun, Dictionary<string, BodyEdge> Edges)
+        string Flow, string Revision, string Source, int Partition, string Place, string Incarnation, int Generation, long Begun, Dictionary<string, BodyEdge> Edges)
     {
         public static Body Of(TaskRecord r) => new(
-            r.Flow, r.Revision, r.Source, r.Partition, r.Incarnation, r.Generation, r.Begun,
+            r.Flow, r.Revision, r.Source, r.Partition, r.Place, r.Incarnation, r.Generation, r.Begun,
             r.Edges.ToDictionary(e => e.Key, e => new BodyEdge(e.Value.Mark, [.. e.Value.Blocks]), StringComparer.Ordinal));
 
         public TaskRecord ToRecord() => new()
@@ -71,6 +71,7 @@ public static partial class TaskRecordFormat
             Revision = Revision,
             Source = Source,
             Partition = Partition,
+            Place = Place,
             Incarnation = Incarnation,
             Generation = Generation,
             Begun = Begun,
@@ -87,6 +88,10 @@ public static partial class TaskRecordFormat
 
 /// <summary>A checkpoint cannot be used; the message says which, why and what to do.</summary>
 public class CheckpointException(string message, Exception? inner = null) : Exception(message, inner);
+
+/// <summary>Offsets of a record count in something that is not there any more.</summary>
+public sealed class IncarnationException(string task, string was, string now)
+    : CheckpointException($"{task} counts in '{was}', but there is '{now}' now: the file or topic is another one. Start the flow afresh to read it from its beginning");
 
 /// <summary>Another owner has claimed the task since: this one must write nothing more.</summary>
 public sealed class FencedException(string task) : CheckpointException($"{task} has another owner now; this process writes no more of it")

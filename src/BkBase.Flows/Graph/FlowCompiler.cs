@@ -110,7 +110,7 @@ public static class FlowCompiler
             var source = replaced ?? definition.Settings.Create();
             var start = definition.Start is { } given && (replaced is null || !source.IsBounded) ? given
                 : new StartPosition(replaced is null && definition.Type == "kafka" ? StartKind.Tail : StartKind.Head);
-            var records = source.Create(new SourceContext(flow.Name, definition.Name, start, environment.Time, handle.Ledger.Source(definition.Name)))
+            var records = source.Create(new SourceContext(flow.Name, definition.Name, start, environment.Time, handle.Ledger.Source(definition.Name, source.Place)))
                 .MapMaterializedValue(control =>
                 {
                     handle.Attach(definition.Name, control);

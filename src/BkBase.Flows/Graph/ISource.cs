@@ -10,6 +10,9 @@ public interface ISource
     /// <summary>Whether its input ends by itself; the end is then the final watermark of the flow.</summary>
     bool IsBounded => false;
 
+    /// <summary>Where it reads when a source of its name does not always read in the same place: a file's path.</summary>
+    string Place => "";
+
     /// <summary>
     /// Batches of one partition each, in offset order per partition. Completes at the end of bounded input or after
     /// <see cref="ISourceControl.Stop"/>; fails only for what no waiting can heal. Each partition is claimed at the

@@ -51,7 +51,7 @@ public sealed class CrashTests(ClickHouseFixture fixture) : IClassFixture<ClickH
             return seeds;
         }
 
-        var schedules = int.TryParse(Environment.GetEnvironmentVariable("BKBASE_SCHEDULES"), CultureInfo.InvariantCulture, out var given) ? given : 40;
+        var schedules = int.TryParse(Environment.GetEnvironmentVariable("BKBASE_SCHEDULES"), CultureInfo.InvariantCulture, out var given) ? given : 25;
         for (var seed = 1; seed <= schedules; seed++)
         {
             seeds.Add(seed);
@@ -145,18 +145,18 @@ public sealed class CrashTests(ClickHouseFixture fixture) : IClassFixture<ClickH
                 },
                 TimeProvider.System);
             var catalog = new FlowCatalog(
-                [new("memory", "records from memory", "{ name: in, type: memory }", [], _ => new Settings())], EtlCatalog.All, OperatorCatalog.All(null!), [connector.SinkEntry()]);
+                [new("memory", "records from memory", "{ name: in, type: memory }", [], _ => new Settings())], EtlCatalog.All, OperatorCatalog.All(null!, TimeProvider.System), [connector.SinkEntry()]);
             var reader = new FlowReader(catalog);
             var text = Yaml.Replace("KEEP", random.Next(2) == 0 ? "0" : "1", StringComparison.Ordinal);
             var reading = reader.Read("crash.yaml", text);
             Assert.True(reading.Flow is not null, string.Join('\n', reading.Diagnostics));
             var flow = reading.Flow with { Limits = new FlowLimits { BlockRows = 1 + random.Next(200), Flush = TimeSpan.FromMilliseconds(random.Next(1, 60)), Pending = 1 + random.Next(4) } };
-            var runner = new FlowRunner(new DyingStore(store, seed, calm, _dead.Token), reader) { Interval = TimeSpan.FromMilliseconds(5) };
+            var runner = new FlowLauncher(new DyingStore(store, seed, calm, _dead.Token), reader) { Interval = TimeSpan.FromMilliseconds(5) };
             var environment = new FlowEnvironment(TimeProvider.System, new DeadLetterSink(connector))
             {
                 Sources = new Dictionary<string, ISource>(StringComparer.Ordinal) { ["in"] = new MemorySource(records, 1 + random.Next(60)) },
             };
-            var completion = RunToEndAsync(runner, flow, text, environment);
+            var completion = RunToEndAsync(runner, flow, environment);
             var death = calm ? Task.Delay(Timeout.Infinite, _dead.Token) : Task.Delay(random.Next(5, 250), CancellationToken.None);
             var ended = await Task.WhenAny(completion, death);
             if (ended == completion && completion.IsCompletedSuccessfully)
@@ -171,8 +171,8 @@ public sealed class CrashTests(ClickHouseFixture fixture) : IClassFixture<ClickH
             return false;
         }
 
-        private async Task RunToEndAsync(FlowRunner runner, FlowDefinition flow, string text, FlowEnvironment environment) =>
-            await (await runner.StartAsync(flow, text, environment, _system.Materializer(), _dead.Token)).Completion;
+        private async Task RunToEndAsync(FlowLauncher runner, FlowDefinition flow, FlowEnvironment environment) =>
+            await (await runner.StartAsync(flow, environment, _system.Materializer(), _dead.Token)).Completion;
 
         public void Dispose()
         {

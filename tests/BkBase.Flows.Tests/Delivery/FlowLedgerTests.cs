@@ -14,7 +14,7 @@ public sealed class FlowLedgerTests
         await using (var ledger = await OpenAsync(store))
         {
             var (a, b) = (ledger.Edge("a", ["in"]), ledger.Edge("b", ["in"]));
-            Assert.Equal(100, await ledger.ClaimAsync("in", 0, "", () => 100, Cancel));
+            Assert.Equal(100, await ledger.ClaimAsync("in", 0, "", "", () => 100, Cancel));
             a.Confirm("in", 0, 150);
             Assert.Equal((150, 99), (a.Of("in", 0).Mark, b.Of("in", 0).Mark));
         }
@@ -22,7 +22,7 @@ public sealed class FlowLedgerTests
         await using var again = await OpenAsync(store);
         var edge = again.Edge("a", ["in"]);
         again.Edge("b", ["in"]);
-        Assert.Equal(100, await again.ClaimAsync("in", 0, "", () => 0, Cancel));
+        Assert.Equal(100, await again.ClaimAsync("in", 0, "", "", () => 0, Cancel));
         Assert.Equal(150, edge.Of("in", 0).Mark);
     }
 
@@ -32,12 +32,12 @@ public sealed class FlowLedgerTests
         var store = new MemoryCheckpointStore();
         var ledger = await OpenAsync(store);
         ledger.Edge("a", ["in"]);
-        Assert.Equal(77, await ledger.ClaimAsync("in", 0, "", () => 77, Cancel));
+        Assert.Equal(77, await ledger.ClaimAsync("in", 0, "", "", () => 77, Cancel));
 
         // Killed at once: the tail has moved on since, but what came meanwhile is not skipped.
         var again = await OpenAsync(store);
         again.Edge("a", ["in"]);
-        Assert.Equal(77, await again.ClaimAsync("in", 0, "", () => 500, Cancel));
+        Assert.Equal(77, await again.ClaimAsync("in", 0, "", "", () => 500, Cancel));
         await ledger.DisposeAsync();
         await again.DisposeAsync();
     }
@@ -48,10 +48,10 @@ public sealed class FlowLedgerTests
         var store = new MemoryCheckpointStore();
         await using var old = await OpenAsync(store);
         var edge = old.Edge("a", ["in"]);
-        await old.ClaimAsync("in", 0, "", () => 0, Cancel);
+        await old.ClaimAsync("in", 0, "", "", () => 0, Cancel);
         await using var next = await OpenAsync(store);
         next.Edge("a", ["in"]);
-        await next.ClaimAsync("in", 0, "", () => 0, Cancel);
+        await next.ClaimAsync("in", 0, "", "", () => 0, Cancel);
         var refused = await Assert.ThrowsAsync<FencedException>(() => edge.RecordAsync("in", 0, new EdgeProgress(-1, [new RecordedBlock(1, 1, 0, 5, 6)])));
         Assert.Equal("flow/in/0", refused.Task);
         await Assert.ThrowsAsync<FencedException>(() => edge.RecordAsync("in", 0, EdgeProgress.At(9)));
@@ -64,11 +64,11 @@ public sealed class FlowLedgerTests
         await using (var ledger = await OpenAsync(store))
         {
             ledger.Edge("a", ["in"]);
-            await ledger.ClaimAsync("in", 0, "topic-1", () => 0, Cancel);
+            await ledger.ClaimAsync("in", 0, "", "topic-1", () => 0, Cancel);
         }
 
         await using var again = await OpenAsync(store);
-        Assert.Contains("'topic-1', but there is 'topic-2' now", (await Assert.ThrowsAnyAsync<CheckpointException>(() => again.ClaimAsync("in", 0, "topic-2", () => 0, Cancel))).Message, StringComparison.Ordinal);
+        Assert.Contains("counts in 'topic-1', but there is 'topic-2' now", (await Assert.ThrowsAnyAsync<CheckpointException>(() => again.ClaimAsync("in", 0, "", "topic-2", () => 0, Cancel))).Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -78,26 +78,26 @@ public sealed class FlowLedgerTests
         await using (var ledger = await OpenAsync(store))
         {
             var edge = ledger.Edge("a", ["in"]);
-            await ledger.ClaimAsync("in", 0, "", () => 0, Cancel);
+            await ledger.ClaimAsync("in", 0, "", "", () => 0, Cancel);
             await edge.RecordAsync("in", 0, new EdgeProgress(-1, [new RecordedBlock(1, 1, 0, 5, 6)]));
         }
 
         await using (var other = await OpenAsync(store, "r2"))
         {
             other.Edge("a", ["in"]);
-            Assert.Contains("revision r1", (await Assert.ThrowsAnyAsync<CheckpointException>(() => other.ClaimAsync("in", 0, "", () => 0, Cancel))).Message, StringComparison.Ordinal);
+            Assert.Contains("revision r1", (await Assert.ThrowsAnyAsync<CheckpointException>(() => other.ClaimAsync("in", 0, "", "", () => 0, Cancel))).Message, StringComparison.Ordinal);
         }
 
         await using (var same = await OpenAsync(store))
         {
             var edge = same.Edge("a", ["in"]);
-            Assert.Equal(0, await same.ClaimAsync("in", 0, "", () => 0, Cancel));
+            Assert.Equal(0, await same.ClaimAsync("in", 0, "", "", () => 0, Cancel));
             edge.Note("in", 0, EdgeProgress.At(5));
         }
 
         await using var next = await OpenAsync(store, "r2");
         next.Edge("a", ["in"]);
-        Assert.Equal(6, await next.ClaimAsync("in", 0, "", () => 0, Cancel));
+        Assert.Equal(6, await next.ClaimAsync("in", 0, "", "", () => 0, Cancel));
     }
 
     [Fact]
@@ -107,7 +107,7 @@ public sealed class FlowLedgerTests
         var time = new FakeTimeProvider();
         await using var ledger = await FlowLedger.OpenAsync("flow", "r1", store, time, TimeSpan.FromSeconds(2), Cancel);
         var edge = ledger.Edge("a", ["in"]);
-        await ledger.ClaimAsync("in", 0, "", () => 0, Cancel);
+        await ledger.ClaimAsync("in", 0, "", "", () => 0, Cancel);
         edge.Confirm("in", 0, 41);
         Assert.Equal(-1, Published(store).Mark);
         time.Advance(TimeSpan.FromSeconds(2));

@@ -12,20 +12,21 @@ namespace BkBase.Flows.Runtime;
 /// </summary>
 /// <param name="checkpoints">Where records and the texts of revisions are kept.</param>
 /// <param name="reader">Reads texts of earlier revisions.</param>
-public sealed class FlowRunner(ICheckpointStore checkpoints, FlowReader reader)
+public sealed class FlowLauncher(ICheckpointStore checkpoints, FlowReader reader)
 {
     /// <summary>Time between publications of a record that nobody waits for.</summary>
     public TimeSpan Interval { get; init; } = TimeSpan.FromSeconds(2);
 
     /// <summary>Starts a flow; first ends what an earlier revision of it left open.</summary>
-    /// <param name="flow">The flow.</param>
-    /// <param name="text">Its text, kept until no record names it.</param>
+    /// <param name="flow">The flow; its text is kept until no record names it.</param>
     /// <param name="environment">What the flow needs of the process; its ledger is set here.</param>
     /// <exception cref="CheckpointException">A record cannot be used, or an earlier revision cannot settle its blocks.</exception>
-    public async Task<FlowHandle> StartAsync(FlowDefinition flow, string text, FlowEnvironment environment, IMaterializer materializer, CancellationToken cancel)
+    public async Task<FlowHandle> StartAsync(FlowDefinition flow, FlowEnvironment environment, IMaterializer materializer, CancellationToken cancel)
     {
-        await checkpoints.KeepRevisionAsync(flow.Name, flow.Revision, text, cancel);
-        foreach (var open in (await RecordsAsync(flow.Name, cancel)).Where(r => r.IsOpen && r.Revision != flow.Revision).GroupBy(r => r.Revision, StringComparer.Ordinal))
+        await checkpoints.KeepRevisionAsync(flow.Name, flow.Revision, flow.Text, cancel);
+        var places = flow.Sources.ToDictionary(s => s.Name, s => (environment.Sources.GetValueOrDefault(s.Name) ?? s.Settings.Create()).Place, StringComparer.Ordinal);
+        foreach (var open in (await RecordsAsync(flow.Name, cancel))
+            .Where(r => r.IsOpen && r.Revision != flow.Revision && places.GetValueOrDefault(r.Source, "") == r.Place).GroupBy(r => r.Revision, StringComparer.Ordinal))
         {
             await SettleAsync(flow.Name, open.Key, [.. open], environment, materializer, cancel);
         }
@@ -63,7 +64,7 @@ public sealed class FlowRunner(ICheckpointStore checkpoints, FlowReader reader)
         }
 
         cancel.ThrowIfCancellationRequested();
-        if ((await RecordsAsync(name, cancel)).Where(r => r.Revision == revision && r.IsOpen).ToArray() is { Length: > 0 } left)
+        if ((await RecordsAsync(name, cancel)).Where(r => r.Revision == revision && r.IsOpen && records.Any(o => o.Task == r.Task)).ToArray() is { Length: > 0 } left)
         {
             throw Unsettled(name, revision, left, "its source no longer holds the records");
         }
