@@ -1,5 +1,6 @@
 using System.CommandLine;
 using BkBase.Host.Bench;
+using BkBase.Host.Letters;
 
 namespace BkBase.Host;
 
@@ -16,6 +17,7 @@ internal static class Verbs
         DescribeCommands.Schema(),
         DescribeCommands.Graph(),
         QueryCommand.Create(),
+        DeadLettersCommand.Create(),
         BenchCommand.Create(),
         StoreCommand.Create(),
     ];

@@ -33,6 +33,12 @@ public sealed record FlowEnvironment(TimeProvider Time, ISink DeadLetters)
     /// </summary>
     public IReadOnlyDictionary<(string Source, int Partition), long>? Until { get; init; }
 
+    /// <summary>
+    /// Chooses among the rows that a source's ETL gives, before anything reads them; null for all. For a replay, which
+    /// lets through only what was refused before.
+    /// </summary>
+    public Func<string, RecordBatch, RecordBatch>? Choose { get; init; }
+
     /// <summary>Further readers of nodes' outputs, by name (<c>node</c> or <c>node.port</c>): flow tests and taps.</summary>
     public IReadOnlyList<(string From, ISink Sink)> Taps { get; init; } = [];
 }
@@ -124,7 +130,8 @@ public static class FlowCompiler
             var counters = handle.Count(definition.Name, definition.EtlType);
             var etl = builder.Add(new EtlStage(definition.Name, definition.Etl.Create(), flow.Limits, source.IsBounded, counters));
             builder.From(builder.Add(records)).To(etl.In);
-            _outlets[definition.Name] = etl.Out0;
+            _outlets[definition.Name] = environment.Choose is not { } choose ? etl.Out0
+                : builder.From(etl.Out0).Via(Akka.Streams.Dsl.Flow.Create<StreamElement>().Select(e => e is RecordBatch rows ? choose(definition.Name, rows) : e)).Out;
             _sourcesOf[definition.Name] = [definition.Name];
             WireDeadLetters(definition.Name, etl.Out1);
         }
