@@ -85,7 +85,7 @@ internal static class RunCommand
         }
     }
 
-    private static Dictionary<string, string> Inputs(FlowDefinition flow, string[] inputs)
+    internal static Dictionary<string, string> Inputs(FlowDefinition flow, string[] inputs)
     {
         var files = new Dictionary<string, string>(StringComparer.Ordinal);
         foreach (var input in inputs)

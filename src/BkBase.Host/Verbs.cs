@@ -18,6 +18,7 @@ internal static class Verbs
         DescribeCommands.Graph(),
         QueryCommand.Create(),
         DeadLettersCommand.Create(),
+        ReplayCommand.Create(),
         BenchCommand.Create(),
         StoreCommand.Create(),
     ];

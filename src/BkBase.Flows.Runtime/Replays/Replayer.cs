@@ -115,7 +115,7 @@ public sealed class Replayer(FlowDefinition current, TimeProvider time, IMateria
         return new ReplayRows(results!, [.. sinks.Select(s => (s.Sink, (IReadOnlyList<RecordBatch>)[.. s.Batches.Select(b => Renumber(b, open))]))]);
     }
 
-    private ReplayResult Result(ReplayRecord record, int chosen, int made, List<Rejection> refused) => (chosen, made) switch
+    private static ReplayResult Result(ReplayRecord record, int chosen, int made, List<Rejection> refused) => (chosen, made) switch
     {
         (_, > 0) => new ReplayResult(ReplayOutcome.Rows, made, refused.Count == 0 ? "" : $"{refused.Count} items of it are refused again"),
         (> 0, _) => new ReplayResult(ReplayOutcome.Filtered, 0, "the flow drops its rows"),
