@@ -46,20 +46,3 @@ internal sealed class FeedMember(KafkaReader reader, int partition, long start)
         Batch = null;
     }
 }
-
-/// <summary>Copies payloads out of librdkafka's memory without an array per message; the value is the length.</summary>
-internal sealed class PayloadBuffer : IDeserializer<int>
-{
-    public byte[] Bytes { get; private set; } = new byte[1 << 16];
-
-    public int Deserialize(ReadOnlySpan<byte> data, bool isNull, SerializationContext context)
-    {
-        if (data.Length > Bytes.Length)
-        {
-            Bytes = new byte[data.Length * 2];
-        }
-
-        data.CopyTo(Bytes);
-        return data.Length;
-    }
-}

@@ -10,16 +10,22 @@ internal sealed class FeedConsumer : IDisposable
 
     // A reader this near to a feed joins it: the feed goes back for it, or it waits. Farther ones get a consumer of their own.
     private const long NearRecords = 10_000;
+    private static readonly TimeSpan PollWait = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan RetryEvery = TimeSpan.FromSeconds(1);
     private readonly KafkaConnector _connector;
     private readonly bool _isOwn;
     private readonly Lock _gate = new();
     private readonly Queue<(KafkaReader Reader, Action Run)> _commands = new();
     private readonly Dictionary<(string Topic, int Partition), Feed> _feeds = [];
-    private readonly PayloadBuffer _payload = new();
+    private readonly MessageTaker _take;
     private readonly Thread _thread;
     private readonly long _born;
-    private IConsumer<Ignore, int> _client = null!;
+    private IConsumer<Ignore, Ignore> _client = null!;
+    private MessageQueue _queue = null!;
+    private Feed? _feed;
+    private nint _feedTopic;
+    private int _records;
+    private int _bytes;
     private volatile bool _stop;
     private volatile int _waitingCommands;
     private bool _isEnded;
@@ -31,6 +37,7 @@ internal sealed class FeedConsumer : IDisposable
     {
         (_connector, _isOwn, _born) = (connector, own, connector.Time.GetTimestamp());
         Trouble = new ClientTrouble(connector.Options);
+        _take = Take;
         _thread = new Thread(Run) { IsBackground = true, Name = own ? "kafka own" : "kafka shared" };
         _thread.Start();
     }
@@ -68,11 +75,11 @@ internal sealed class FeedConsumer : IDisposable
         Exception? failure = null;
         try
         {
-            _client = _connector.Options.Build(() => new ConsumerBuilder<Ignore, int>(_connector.Options.Consumer())
-                .SetValueDeserializer(_payload)
+            _client = _connector.Options.Build(() => new ConsumerBuilder<Ignore, Ignore>(_connector.Options.Consumer())
                 .SetErrorHandler((_, e) => Trouble.Add(e))
                 .SetLogHandler((_, _) => { })
                 .Build());
+            _queue = new MessageQueue(_client);
             while (!_stop && !RunCommands())
             {
                 Round();
@@ -131,6 +138,7 @@ internal sealed class FeedConsumer : IDisposable
             }
         }
 
+        _queue?.Dispose();
         _client?.Close();
         _client?.Dispose();
     }
@@ -216,28 +224,39 @@ internal sealed class FeedConsumer : IDisposable
 
     private void Poll()
     {
-        var bytes = 0;
-        for (var n = 0; n < _roundRecordsMax && bytes < RoundBytesMax; n++)
+        (_records, _bytes) = (0, 0);
+        while (_records < _roundRecordsMax && _bytes < RoundBytesMax)
         {
-            if (_client.Consume(n == 0 ? 50 : 0) is not { } message)
+            _feed = null;
+            if (_queue.Take(_records == 0 ? PollWait : TimeSpan.Zero, _take) == 0)
             {
                 return;
             }
 
             Trouble.Clear();
-            bytes += message.Message.Value;
-            if (!_feeds.TryGetValue((message.Topic, message.Partition.Value), out var feed) || message.Offset.Value < feed.Next)
-            {
-                continue;
-            }
+        }
+    }
 
-            feed.Next = message.Offset.Value + 1;
-            feed.IsChanged = true;
-            var payload = _payload.Bytes.AsSpan(0, message.Message.Value);
-            foreach (var member in feed.Members)
-            {
-                member.Add(payload, message.Offset.Value, message.Message.Timestamp.UnixTimestampMs);
-            }
+    private void Take(in MessageQueue.Message message, long time)
+    {
+        _records++;
+        _bytes += message.Payload.Length;
+        if (_feed is null || _feedTopic != message.TopicId || _feed.Key.Partition.Value != message.Partition)
+        {
+            _feedTopic = message.TopicId;
+            _feeds.TryGetValue((message.Topic, message.Partition), out _feed);
+        }
+
+        if (_feed is null || message.Offset < _feed.Next)
+        {
+            return;
+        }
+
+        _feed.Next = message.Offset + 1;
+        _feed.IsChanged = true;
+        foreach (var member in _feed.Members)
+        {
+            member.Add(message.Payload, message.Offset, time);
         }
     }
 
