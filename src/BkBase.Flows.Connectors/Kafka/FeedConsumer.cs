@@ -17,15 +17,13 @@ internal sealed class FeedConsumer : IDisposable
     private readonly Lock _gate = new();
     private readonly Queue<(KafkaReader Reader, Action Run)> _commands = new();
     private readonly Dictionary<(string Topic, int Partition), Feed> _feeds = [];
-    private readonly MessageTaker _take;
     private readonly Thread _thread;
     private readonly long _born;
     private IConsumer<Ignore, Ignore> _client = null!;
     private MessageQueue _queue = null!;
     private Feed? _feed;
     private nint _feedTopic;
-    private int _records;
-    private int _bytes;
+    private int _feedPartition;
     private volatile bool _stop;
     private volatile int _waitingCommands;
     private bool _isEnded;
@@ -37,7 +35,6 @@ internal sealed class FeedConsumer : IDisposable
     {
         (_connector, _isOwn, _born) = (connector, own, connector.Time.GetTimestamp());
         Trouble = new ClientTrouble(connector.Options);
-        _take = Take;
         _thread = new Thread(Run) { IsBackground = true, Name = own ? "kafka own" : "kafka shared" };
         _thread.Start();
     }
@@ -82,7 +79,12 @@ internal sealed class FeedConsumer : IDisposable
             _queue = new MessageQueue(_client);
             while (!_stop && !RunCommands())
             {
-                Round();
+                do
+                {
+                    Round();
+                }
+                while (_queue.HasTaken && !_stop); // feeds move only when nothing is left of where they stood
+
                 Reposition();
                 Rejoin();
             }
@@ -182,15 +184,7 @@ internal sealed class FeedConsumer : IDisposable
 
     private void Round()
     {
-        try
-        {
-            Poll();
-        }
-        catch (KafkaException e) when (!e.Error.IsFatal)
-        {
-            Heed(e);
-        }
-
+        Poll();
         HashSet<KafkaReader>? split = null;
         foreach (var feed in _feeds.Values)
         {
@@ -224,26 +218,44 @@ internal sealed class FeedConsumer : IDisposable
 
     private void Poll()
     {
-        (_records, _bytes) = (0, 0);
-        while (_records < _roundRecordsMax && _bytes < RoundBytesMax)
+        var (records, bytes, isWell) = (0, 0, false);
+        (_feed, _feedTopic) = (null, 0);
+        while (records < _roundRecordsMax && bytes < RoundBytesMax)
         {
-            _feed = null;
-            if (_queue.Take(_records == 0 ? PollWait : TimeSpan.Zero, _take) == 0)
+            if (!_queue.TryNext(out var message))
             {
-                return;
+                if (!_queue.Take(records == 0 ? PollWait : TimeSpan.Zero, _roundRecordsMax - records))
+                {
+                    return;
+                }
+
+                _feedTopic = 0;
+                continue;
             }
 
-            Trouble.Clear();
+            records++;
+            if (message.Error != ErrorCode.NoError)
+            {
+                isWell &= Heed(message);
+                continue;
+            }
+
+            if (!isWell)
+            {
+                isWell = true;
+                Trouble.Clear();
+            }
+
+            bytes += message.Payload.Length;
+            Add(message);
         }
     }
 
-    private void Take(in MessageQueue.Message message, long time)
+    private void Add(KafkaMessage message)
     {
-        _records++;
-        _bytes += message.Payload.Length;
-        if (_feed is null || _feedTopic != message.TopicId || _feed.Key.Partition.Value != message.Partition)
+        if (_feedTopic != message.TopicId || _feedPartition != message.Partition)
         {
-            _feedTopic = message.TopicId;
+            (_feedTopic, _feedPartition) = (message.TopicId, message.Partition);
             _feeds.TryGetValue((message.Topic, message.Partition), out _feed);
         }
 
@@ -254,20 +266,36 @@ internal sealed class FeedConsumer : IDisposable
 
         _feed.Next = message.Offset + 1;
         _feed.IsChanged = true;
+        var payload = message.Payload;
+        var time = message.Time;
         foreach (var member in _feed.Members)
         {
-            member.Add(message.Payload, message.Offset, time);
+            member.Add(payload, message.Offset, time);
         }
     }
 
-    private void Heed(KafkaException e)
+    // False when all is not well.
+    private bool Heed(KafkaMessage message)
     {
+        if (message.Error == ErrorCode.Local_PartitionEOF)
+        {
+            return true; // no error: the settings of the client ask for it
+        }
+
+        var e = message.Exception();
+        if (e.Error.IsFatal)
+        {
+            throw e;
+        }
+
         Trouble.Add(e.Error);
-        if (e is ConsumeException { ConsumerRecord: { } at } && e.Error.Code is ErrorCode.Local_AutoOffsetReset or ErrorCode.OffsetOutOfRange
-            && _feeds.TryGetValue((at.Topic, at.Partition.Value), out var feed))
+        if (e.Error.Code is ErrorCode.Local_AutoOffsetReset or ErrorCode.OffsetOutOfRange
+            && _feeds.TryGetValue((message.Topic, message.Partition), out var feed))
         {
             feed.IsLost = true;
         }
+
+        return false;
     }
 
     // Counts what retention took before it was read, and goes on behind it.

@@ -1,6 +1,5 @@
-using System.Diagnostics;
-using System.Reflection;
 using System.Runtime.InteropServices;
+using System.Text;
 using Confluent.Kafka;
 
 namespace BkBase.Flows.Connectors.Kafka;
@@ -8,119 +7,139 @@ namespace BkBase.Flows.Connectors.Kafka;
 /// <summary>
 /// The messages of a consumer, taken many at a time straight from librdkafka's memory: Confluent.Kafka makes several
 /// objects of each message, which costs more than all that is done with it afterwards. It keeps assignment, positions and
-/// callbacks; its own Consume must not be called beside this. One thread.
+/// callbacks, which run inside <see cref="Take"/>; its own Consume must not be called beside this. One thread, and the
+/// client outlives the queue.
 /// </summary>
 internal sealed unsafe class MessageQueue : IDisposable
 {
     private const int MessagesMax = 512;
+    private readonly NativeMessages _native = NativeMessages.Instance;
     private readonly nint[] _messages = new nint[MessagesMax];
-    private readonly nint _queue;
+    private nint _queue;
+    private nint _current;
+    private int _next;
+    private int _count;
 
-    /// <exception cref="KafkaException">The client is no consumer.</exception>
+    /// <exception cref="KafkaFailureException">The version of Confluent.Kafka is one that hides what is needed.</exception>
     public MessageQueue(IClient client)
     {
-        // No public way leads from a client to its handle.
-        var handle = (SafeHandle)typeof(Handle).GetProperty("LibrdkafkaHandle", BindingFlags.Instance | BindingFlags.NonPublic)!.GetValue(client.Handle)!;
-        _queue = Native.GetConsumerQueue(handle.DangerousGetHandle());
+        _queue = _native.ConsumerQueue(NativeMessages.Pointer(client.Handle));
         if (_queue == 0)
         {
-            throw new KafkaException(ErrorCode.Local_UnknownGroup);
+            throw new ArgumentException("the client is no consumer", nameof(client));
         }
     }
 
-    /// <summary>A message as librdkafka lays it out.</summary>
-    [StructLayout(LayoutKind.Sequential)]
-    internal readonly struct Message
+    /// <summary>Whether messages were taken that <see cref="TryNext"/> did not give yet.</summary>
+    public bool HasTaken => _next < _count;
+
+    /// <summary>Takes messages from librdkafka, once all that were taken before are given.</summary>
+    /// <param name="wait">How long to gather; it ends sooner only when as many as may be are there.</param>
+    /// <param name="max">How many may be taken; never more than 512 are.</param>
+    /// <returns>Whether there are any.</returns>
+    public bool Take(TimeSpan wait, int max)
     {
-        private readonly int _error;
-        private readonly nint _topic;
-        private readonly int _partition;
-        private readonly nint _payload;
-        private readonly nuint _length;
-        private readonly nint _key;
-        private readonly nuint _keyLength;
-        private readonly long _offset;
+        ObjectDisposedException.ThrowIf(_queue == 0, this);
+        if (HasTaken)
+        {
+            throw new InvalidOperationException("messages that were taken before are not given yet");
+        }
 
-        public bool IsError => _error != 0;
-
-        /// <summary>A number that two messages of one <see cref="Take"/> share when they are of one topic.</summary>
-        public nint TopicId => _topic;
-
-        public string Topic => _topic == 0 ? "" : Marshal.PtrToStringUTF8(Native.TopicName(_topic))!;
-
-        public int Partition => _partition;
-
-        public long Offset => _offset;
-
-        /// <summary>The payload; of an error its text.</summary>
-        public ReadOnlySpan<byte> Payload => new((void*)_payload, checked((int)_length));
-
-        /// <summary>The error as the consumer's own Consume would throw it.</summary>
-        public ConsumeException Exception() => new(
-            new ConsumeResult<byte[], byte[]> { Topic = Topic, Partition = _partition, Offset = _offset },
-            new Error((ErrorCode)_error, _payload == 0 ? null : System.Text.Encoding.UTF8.GetString(Payload)));
-    }
-
-    /// <summary>Takes what is there, waiting for the first message; gives each to <paramref name="take"/>.</summary>
-    /// <returns>How many there were.</returns>
-    /// <exception cref="ConsumeException">The first error among them, after all messages were given.</exception>
-    public int Take(TimeSpan wait, MessageTaker take)
-    {
-        int count;
+        Release();
+        (_next, _count) = (0, 0);
         fixed (nint* messages = _messages)
         {
-            count = (int)Native.ConsumeBatch(_queue, (int)wait.TotalMilliseconds, messages, MessagesMax);
+            // Less than none says that librdkafka refuses: there is nothing then.
+            _count = Math.Max(0, (int)_native.Take(_queue, (int)wait.TotalMilliseconds, messages, (nuint)Math.Clamp(max, 1, MessagesMax)));
         }
 
-        ConsumeException? error = null;
-        for (var i = 0; i < count; i++)
-        {
-            ref readonly var message = ref *(Message*)_messages[i];
-            if (message.IsError)
-            {
-                error ??= message.Exception();
-            }
-            else
-            {
-                int type;
-                take(message, Native.Timestamp(_messages[i], &type));
-            }
-
-            Native.Destroy(_messages[i]);
-        }
-
-        return error is null ? Math.Max(0, count) : throw error;
+        return HasTaken;
     }
 
-    public void Dispose() => Native.DestroyQueue(_queue);
-
-    // Confluent.Kafka chooses one of several builds of the library: these are of the one it really loaded.
-    private static class Native
+    /// <summary>The next message that was taken; it is valid until the queue is called again.</summary>
+    public bool TryNext(out KafkaMessage message)
     {
-        public static readonly delegate* unmanaged<nint, nint> GetConsumerQueue;
-        public static readonly delegate* unmanaged<nint, int, nint*, nuint, nint> ConsumeBatch;
-        public static readonly delegate* unmanaged<nint, int*, long> Timestamp;
-        public static readonly delegate* unmanaged<nint, nint> TopicName;
-        public static readonly delegate* unmanaged<nint, void> Destroy;
-        public static readonly delegate* unmanaged<nint, void> DestroyQueue;
-
-        static Native()
+        Release();
+        if (!HasTaken)
         {
-            Library.Load();
-            using var process = Process.GetCurrentProcess();
-            var module = process.Modules.Cast<ProcessModule>().First(m => m.ModuleName.Contains("rdkafka", StringComparison.Ordinal));
-            var library = NativeLibrary.Load(module.FileName);
-            nint Export(string name) => NativeLibrary.GetExport(library, "rd_kafka_" + name);
-            GetConsumerQueue = (delegate* unmanaged<nint, nint>)Export("queue_get_consumer");
-            ConsumeBatch = (delegate* unmanaged<nint, int, nint*, nuint, nint>)Export("consume_batch_queue");
-            Timestamp = (delegate* unmanaged<nint, int*, long>)Export("message_timestamp");
-            TopicName = (delegate* unmanaged<nint, nint>)Export("topic_name");
-            Destroy = (delegate* unmanaged<nint, void>)Export("message_destroy");
-            DestroyQueue = (delegate* unmanaged<nint, void>)Export("queue_destroy");
+            message = default;
+            return false;
+        }
+
+        _current = _messages[_next++];
+        message = new KafkaMessage(_current, _native);
+        return true;
+    }
+
+    /// <summary>Gives librdkafka back what it lent: the client cannot be closed before.</summary>
+    public void Dispose()
+    {
+        while (TryNext(out _))
+        {
+            // Each goes back as the next one comes.
+        }
+
+        if (_queue != 0)
+        {
+            _native.DestroyQueue(_queue);
+            _queue = 0;
+        }
+    }
+
+    private void Release()
+    {
+        if (_current != 0)
+        {
+            _native.Destroy(_current);
+            _current = 0;
         }
     }
 }
 
-/// <param name="message">A message, valid during the call.</param>
-/// <param name="time">Its timestamp, Unix milliseconds; -1 when it has none.</param>
-internal delegate void MessageTaker(in MessageQueue.Message message, long time);
+/// <summary>A message, or an error, in librdkafka's memory.</summary>
+internal readonly unsafe ref struct KafkaMessage(nint message, NativeMessages native)
+{
+    private readonly Layout* _message = (Layout*)message;
+
+    public ErrorCode Error => _message->Error;
+
+    /// <summary>A number that two messages of one <see cref="MessageQueue.Take"/> share when they are of one topic.</summary>
+    public nint TopicId => _message->Topic;
+
+    public string Topic => _message->Topic == 0 ? "" : Marshal.PtrToStringUTF8(native.TopicName(_message->Topic))!;
+
+    public int Partition => _message->Partition;
+
+    public long Offset => _message->Offset;
+
+    /// <summary>The payload; of an error its text.</summary>
+    public ReadOnlySpan<byte> Payload => new((void*)_message->Payload, checked((int)_message->Length));
+
+    /// <summary>Unix milliseconds; -1 when there is none.</summary>
+    public long Time
+    {
+        get
+        {
+            int kind;
+            return native.Timestamp(message, &kind);
+        }
+    }
+
+    /// <summary>The error as the consumer's own Consume would throw it.</summary>
+    public ConsumeException Exception() => new(
+        new ConsumeResult<byte[], byte[]> { Topic = Topic, Partition = Partition, Offset = Offset },
+        new Error(Error, Payload.IsEmpty ? null : Encoding.UTF8.GetString(Payload), Error == ErrorCode.Local_Fatal));
+
+    [StructLayout(LayoutKind.Sequential)]
+    private readonly struct Layout
+    {
+        public readonly ErrorCode Error;
+        public readonly nint Topic;
+        public readonly int Partition;
+        public readonly nint Payload;
+        public readonly nuint Length;
+        public readonly nint Key;
+        public readonly nuint KeyLength;
+        public readonly long Offset;
+    }
+}
