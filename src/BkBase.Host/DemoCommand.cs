@@ -45,10 +45,12 @@ internal static class DemoCommand
             await Console.Error.WriteLineAsync($"generating {minutes} minutes of metrics, events and logs of 2 clusters, with incidents, into the embedded log ...");
             var topics = await GenerateAsync(platform.Log, minutes, seed, stop);
             var log = new LogConnector(platform.Log);
-            var handles = flows
-                .Where(f => f.Sources.All(s => s.Settings.Topic is { } t && topics.Contains(t)))
-                .Select(f => platform.Run(f, f.Sources.ToDictionary(s => s.Name, s => log.Open(s.Settings.Topic!, bounded: true), StringComparer.Ordinal)))
-                .ToList();
+            var handles = new List<FlowHandle>();
+            foreach (var flow in flows.Where(f => f.Sources.All(s => s.Settings.Topic is { } t && topics.Contains(t))))
+            {
+                handles.Add(await platform.StartAsync(flow, flow.Sources.ToDictionary(s => s.Name, s => log.Open(s.Settings.Topic!, bounded: true), StringComparer.Ordinal), stop));
+            }
+
             await using (stop.Register(() => handles.ForEach(h => h.Stop())))
             {
                 await Progress.ShowAsync(handles, quiet: false);

@@ -1,4 +1,5 @@
 using BkBase.Flows.Connectors.ClickHouse;
+using BkBase.Flows.Delivery;
 
 namespace BkBase.Host;
 
@@ -37,7 +38,7 @@ internal static class Guard
     public static string? Reason(Exception e) => e switch
     {
         AggregateException { InnerException: { } inner } => Reason(inner),
-        ClickHouseFailureException or IOException or InvalidDataException or UnauthorizedAccessException or InvalidOperationException or HttpRequestException or TimeoutException => e.Message,
+        ClickHouseFailureException or CheckpointException or IOException or InvalidDataException or UnauthorizedAccessException or InvalidOperationException or HttpRequestException or TimeoutException => e.Message,
         _ => null,
     };
 }

@@ -5,7 +5,10 @@ using BkBase.Flows.Connectors.Files;
 using BkBase.Flows.Connectors.Kafka;
 using BkBase.Flows.Connectors.Log;
 using BkBase.Flows.Definition;
+using BkBase.Flows.Delivery;
 using BkBase.Flows.Graph;
+using BkBase.Flows.Runtime;
+using BkBase.Flows.Runtime.Checkpoints;
 using BkBase.Flows.Telemetry;
 using BkBase.Store;
 
@@ -19,10 +22,10 @@ internal sealed class Platform : IAsyncDisposable
     private readonly KafkaConnector _kafka;
     private readonly EmbeddedLog? _log;
 
-    private Platform(StoreProcess? store, ClickHouseConnector clickHouse, EmbeddedLog? log, KafkaConnector kafka, bool resumesFiles)
+    private Platform(StoreProcess? store, ClickHouseConnector clickHouse, EmbeddedLog? log, KafkaConnector kafka, ICheckpointStore checkpoints)
     {
         _store = store;
-        Files = new FileConnector(".", resumesFiles ? log?.Marks : null);
+        Checkpoints = checkpoints;
         _kafka = kafka;
         _log = log;
         ClickHouse = clickHouse;
@@ -36,7 +39,10 @@ internal sealed class Platform : IAsyncDisposable
     /// <summary>The embedded log, when it was asked for.</summary>
     public EmbeddedLog Log => _log ?? throw new InvalidOperationException("the embedded log is not open here");
 
-    public FileConnector Files { get; }
+    public FileConnector Files { get; } = new(".");
+
+    /// <summary>Where each flow's records say how far its tables are.</summary>
+    public ICheckpointStore Checkpoints { get; }
 
     public FlowCatalog Catalog { get; }
 
@@ -81,7 +87,7 @@ internal sealed class Platform : IAsyncDisposable
         try
         {
             log = !settings.WithLog ? null : EmbeddedLog.Open(settings.Log(new EmbeddedLogOptions(Path.Combine(Path.GetFullPath(directory), "log"))), TimeProvider.System);
-            return new Platform(store, new ClickHouseConnector(options, TimeProvider.System), log, new KafkaConnector(settings.Kafka, TimeProvider.System), settings.ResumesFiles);
+            return new Platform(store, new ClickHouseConnector(options, TimeProvider.System), log, new KafkaConnector(settings.Kafka, TimeProvider.System), new DirectoryCheckpointStore(Path.Combine(directory, "checkpoints")));
         }
         catch
         {
@@ -108,9 +114,9 @@ internal sealed class Platform : IAsyncDisposable
         return user[0].Length == 0 ? at : at with { User = user[0], Password = user.Length > 1 ? user[1] : "" };
     }
 
-    /// <summary>Starts a flow whose sources may be replaced by files.</summary>
-    public FlowHandle Run(FlowDefinition flow, IReadOnlyDictionary<string, ISource> sources) =>
-        FlowCompiler.Run(flow, new FlowEnvironment(TimeProvider.System, new DeadLetterSink(ClickHouse)) { Sources = sources }, Materializer);
+    /// <summary>Starts a flow, whose sources may be replaced, where its tables end.</summary>
+    public Task<FlowHandle> StartAsync(FlowDefinition flow, IReadOnlyDictionary<string, ISource> sources, CancellationToken stop) =>
+        new FlowLauncher(Checkpoints, new FlowReader(Catalog)).StartAsync(flow, new FlowEnvironment(TimeProvider.System, new DeadLetterSink(ClickHouse)) { Sources = sources }, Materializer, stop);
 
     public async ValueTask DisposeAsync()
     {
@@ -144,9 +150,6 @@ internal sealed record PlatformOptions(string Directory)
 
     /// <summary>False for flows that do not read the log: one process at a time may have it open.</summary>
     public bool WithLog { get; init; } = true;
-
-    /// <summary>Whether a flow goes on in a file where it stopped.</summary>
-    public bool ResumesFiles { get; init; }
 
     /// <summary>Told of each failure of the store that is tried again.</summary>
     public Action<ClickHouseRetry>? Retrying { get; init; }

@@ -14,11 +14,11 @@ internal static class RunCommand
         var store = CommonOptions.Store();
         var clickHouse = CommonOptions.ClickHouse();
         var kafka = CommonOptions.Kafka();
-        var append = new Option<bool>("--append") { Description = "write into tables that hold rows already" };
+        var append = new Option<bool>("--append") { Description = "write into tables that hold rows of somebody else" };
         var json = CommonOptions.Json();
         var command = new Verb(
             "run",
-            "Run one flow until its input ends or Ctrl-C, which drains; a second Ctrl-C ends at once. Prints the balance: where every record went.",
+            "Run one flow until its input ends or Ctrl-C, which drains; a second Ctrl-C ends at once. Run again on the same store, even after a kill, it goes on where the tables end. Prints the balance: where every record went.",
             "bkbase run flows/k8s/container_logs.yaml --input logs.ndjson --store data",
             "bkbase run flows/k8s/container_logs.yaml --input logs.ndjson --store data --append --json") { path, input, store, clickHouse, kafka, append, json };
         command.SetAction((parsed, stop) => Guard.RunAsync(() => RunAsync(new RunSettings(
@@ -44,14 +44,15 @@ internal static class RunCommand
         await using var platform = await Platform.OpenAsync(settings.Store, settings.ClickHouse, settings.Kafka, stop, withLog: checkedFlow.Sources.Any(s => s.Type == "log"));
         var flow = FlowFiles.Read(new FlowReader(platform.Catalog), settings.Flow).Flow!;
         var tables = await TablesInUse.OfAsync(platform.ClickHouse, flow, stop);
-        if (tables.Count > 0 && !settings.Append)
+        var isKnown = (await platform.Checkpoints.ReadAsync(flow.Name, stop)).Count > 0;
+        if (tables.Count > 0 && !isKnown && !settings.Append)
         {
-            await Console.Error.WriteLineAsync($"bkbase: {string.Join(", ", tables)} hold rows already; a second run would write them again. Say --append if that is meant, or drop the tables");
+            await Console.Error.WriteLineAsync($"bkbase: {string.Join(", ", tables)} hold rows that no checkpoint of flow '{flow.Name}' in {settings.Store} accounts for; this run would write beside them. Say --append if that is meant, name the right --store, or drop the tables");
             return ExitCodes.Failed;
         }
 
         SayMissingTopics(platform, flow, inputs);
-        var handle = platform.Run(flow, inputs.ToDictionary(i => i.Key, i => platform.Files.Open(i.Value), StringComparer.Ordinal));
+        var handle = await platform.StartAsync(flow, inputs.ToDictionary(i => i.Key, i => platform.Files.Open(i.Value), StringComparer.Ordinal), stop);
         using var registration = platform.Metrics.Register(flow.Name, handle.Nodes);
         await using (stop.Register(handle.Stop))
         {

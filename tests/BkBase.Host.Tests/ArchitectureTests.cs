@@ -12,20 +12,22 @@ public sealed class ArchitectureTests
         ["BkBase.Flows"] = [],
         ["BkBase.Store"] = [],
         ["BkBase.Flows.Connectors"] = ["BkBase.Flows"],
+        ["BkBase.Flows.Runtime"] = ["BkBase.Flows"],
         ["BkBase.Lab"] = ["BkBase.Flows"],
-        ["BkBase.Host"] = ["BkBase.Flows", "BkBase.Flows.Connectors", "BkBase.Store", "BkBase.Lab"],
+        ["BkBase.Host"] = ["BkBase.Flows", "BkBase.Flows.Connectors", "BkBase.Flows.Runtime", "BkBase.Store", "BkBase.Lab"],
     };
 
     // Inside the engine: a folder may use those named; Definition names seams of Etl, Operators and Graph and no more.
     private static readonly Dictionary<string, string[]> EngineAllowed = new(StringComparer.Ordinal)
     {
         ["Records"] = [],
+        ["Delivery"] = [],
         ["Telemetry"] = [],
         ["Expressions"] = ["Records", "Definition"],
         ["Etl"] = ["Records", "Definition", "Expressions"],
         ["Operators"] = ["Records", "Definition", "Expressions"],
         ["Definition"] = ["Records", "Etl", "Operators", "Graph"],
-        ["Graph"] = ["Records", "Definition", "Etl", "Operators", "Telemetry"],
+        ["Graph"] = ["Records", "Definition", "Delivery", "Etl", "Operators", "Telemetry"],
     };
 
     [Fact]

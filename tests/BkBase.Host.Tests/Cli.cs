@@ -109,9 +109,15 @@ internal sealed class CliRun : IDisposable
         process.BeginErrorReadLine();
     }
 
+    /// <summary>Completes when the process has ended.</summary>
+    public Task Exited => _process.WaitForExitAsync();
+
     public string Error => Text(_error);
 
     public string Output => Text(_output);
+
+    /// <summary>SIGKILL.</summary>
+    public void Kill() => _process.Kill();
 
     /// <summary>Waits until the condition holds; fails with what the process said when it does not, or the process is gone.</summary>
     public Task UntilAsync(Func<bool> condition) => UntilAsync(() => Task.FromResult(condition()));

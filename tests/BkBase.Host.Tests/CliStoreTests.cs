@@ -86,17 +86,75 @@ public sealed class CliStoreTests(CliStore store) : IClassFixture<CliStore>
     }
 
     [Fact]
-    public async Task A_second_run_into_tables_with_rows_is_refused_unless_told()
+    public async Task A_second_run_goes_on_where_the_tables_end()
     {
         Cli.SkipWithoutEngine();
         using var folder = new CliFolder();
         folder.Write("twice.yaml", CliFlows.Lines("twice"));
         folder.Write("app.ndjson", CliFlows.Line(CliFlows.Now, "a"));
-        Assert.Equal(0, (await Cli.RunAsync(folder.Path, "run", "twice.yaml", "--store", store.Data)).Code);
-        var second = await Cli.RunAsync(folder.Path, "run", "twice.yaml", "--store", store.Data);
+        folder.Write("more.ndjson", CliFlows.Line(CliFlows.Now, "b"));
+        foreach (var input in new[] { "app.ndjson", "app.ndjson", "more.ndjson", "app.ndjson" })
+        {
+            var run = await Cli.RunAsync(folder.Path, "run", "twice.yaml", "--input", input, "--store", store.Data);
+            Assert.True(run.Code == 0, run.ToString());
+        }
+
+        Assert.Equal(["a", "b"], await store.QueryAsync("SELECT msg FROM bkbase.`2_twice` ORDER BY msg"));
+        folder.Write("app.ndjson", CliFlows.Line(CliFlows.Now, "a"), CliFlows.Line(CliFlows.Now, "c"));
+        var changed = await Cli.RunAsync(folder.Path, "run", "twice.yaml", "--input", "app.ndjson", "--store", store.Data);
+        Assert.Equal(1, changed.Code);
+        Assert.Contains("is not the file that flow twice began to read", changed.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Rows_that_no_checkpoint_accounts_for_are_not_written_beside_unless_told()
+    {
+        Cli.SkipWithoutEngine();
+        using var folder = new CliFolder();
+        folder.Write("foreign.yaml", CliFlows.Lines("foreign"));
+        folder.Write("app.ndjson", CliFlows.Line(CliFlows.Now, "a"));
+        Assert.Equal(0, (await Cli.RunAsync(folder.Path, "run", "foreign.yaml", "--store", store.Data)).Code);
+        Directory.Delete(Path.Combine(store.Data, "checkpoints", "tasks", "foreign"), recursive: true);
+        var second = await Cli.RunAsync(folder.Path, "run", "foreign.yaml", "--store", store.Data);
         Assert.Equal(1, second.Code);
-        Assert.Contains("2_twice hold rows already; a second run would write them again. Say --append", second.Error, StringComparison.Ordinal);
-        Assert.Equal(0, (await Cli.RunAsync(folder.Path, "run", "twice.yaml", "--store", store.Data, "--append")).Code);
+        Assert.Contains("2_foreign hold rows that no checkpoint of flow 'foreign'", second.Error, StringComparison.Ordinal);
+        Assert.Equal(0, (await Cli.RunAsync(folder.Path, "run", "foreign.yaml", "--store", store.Data, "--append")).Code);
+        Assert.Equal(["a", "a"], await store.QueryAsync("SELECT msg FROM bkbase.`2_foreign`"));
+    }
+
+    // The seed is printed; BKBASE_SEED replays it.
+    [Fact]
+    public async Task A_run_that_is_killed_again_and_again_ends_with_exactly_the_rows_of_its_file()
+    {
+        Cli.SkipWithoutEngine();
+        const int Records = 400_000;
+        var seed = int.TryParse(Environment.GetEnvironmentVariable("BKBASE_SEED"), System.Globalization.CultureInfo.InvariantCulture, out var given) ? given : 11;
+        var random = new Random(seed);
+        using var folder = new CliFolder();
+        folder.Write("killed.yaml", CliFlows.Lines("killed") + "\nlimits: { block_rows: 1000 }\n");
+        folder.Write("app.ndjson", [.. Enumerable.Range(0, Records).Select(i => i % 1000 == 7 ? $"broken {i}" : CliFlows.Line(CliFlows.Now - (i % 3 * 86_400_000L), $"m{i}"))]);
+        var kills = 0;
+        for (var run = 0; run < 8; run++)
+        {
+            using var process = Cli.Start(folder.Path, ["run", "killed.yaml", "--store", store.Data]);
+            var exited = process.Exited;
+            if (await Task.WhenAny(exited, Task.Delay(random.Next(400, 1800), TestContext.Current.CancellationToken)) == exited)
+            {
+                break;
+            }
+
+            process.Kill();
+            await exited;
+            kills++;
+        }
+
+        TestContext.Current.TestOutputHelper?.WriteLine($"BKBASE_SEED={seed}, {kills} kills");
+        Assert.True(kills > 2, $"BKBASE_SEED={seed}: only {kills} kills, the test proves nothing");
+        var last = await Cli.RunAsync(folder.Path, "run", "killed.yaml", "--store", store.Data);
+        Assert.True(last.Code == 0, last.ToString());
+        var good = Records - (Records / 1000);
+        Assert.Equal([$"{good}\t{good}"], await store.QueryAsync("SELECT count(), uniqExact(msg) FROM bkbase.`2_killed`"));
+        Assert.Equal([$"{Records / 1000}\t{Records / 1000}"], await store.QueryAsync("SELECT count(), uniqExact(offset) FROM bkbase.dead_letters WHERE flow = 'killed'"));
     }
 
     [Fact]

@@ -155,6 +155,9 @@ public sealed class UpProcessTests
         using (var up = await UpProcess.StartAsync(folder, "--clickhouse", $"http://127.0.0.1:{((System.Net.IPEndPoint)silent.LocalEndpoint).Port}", "--set", "Flows:Drain=00:00:01"))
         {
             Assert.Equal(200, (await up.PostAsync("lines", UpFolder.Lines(0, 5))).Status); // durable without the store
+            await UpProcess.UntilAsync(
+                async () => UpMetricsText.Parse(await up.Http.GetStringAsync("/metrics", TestContext.Current.CancellationToken)).Any(s => s.Name == "bkbase_rows_total" && s.Labels["outcome"] == "in" && s.Value == 5),
+                () => "the flow has read the records");
             await UpProcess.SignalAsync("TERM", up.Pid);
             Assert.Equal(1, await up.EndAsync());
             Assert.Contains(up.Output, l => l.StartsWith("stopped: a could not confirm all within Flows:Drain", StringComparison.Ordinal));

@@ -112,7 +112,7 @@ public sealed class UpRunnerTests : IDisposable
 
     private FlowRunner Create(Func<FlowHandle> start)
     {
-        var runner = new FlowRunner(Flow(), start, Policy, _time);
+        var runner = new FlowRunner(Flow(), _ => Task.FromResult(start()), Policy, _time);
         runner.Changed += (_, change) =>
         {
             lock (_changes)

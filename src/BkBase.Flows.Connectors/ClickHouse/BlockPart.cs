@@ -12,6 +12,12 @@ public readonly record struct BlockPart(RecordBatch Batch, int[]? Rows, int Star
     /// <summary>All rows of a batch.</summary>
     public static BlockPart All(RecordBatch batch) => new(batch, null, 0, batch.Count);
 
+    /// <summary>Some of these rows.</summary>
+    public BlockPart Slice(int start, int count) => this with { Start = Start + start, Count = count };
+
+    /// <summary>Offset of the record behind the row at a position of this part.</summary>
+    internal long OffsetOf(int position) => Batch.OffsetOf(Row(position));
+
     /// <summary>Row number of the batch at a position of this part.</summary>
     internal int Row(int position) => Rows is null ? Start + position : Rows[Start + position];
 }

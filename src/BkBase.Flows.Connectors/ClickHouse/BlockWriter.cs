@@ -1,11 +1,14 @@
 using System.Globalization;
+using BkBase.Flows.Delivery;
 using BkBase.Flows.Records;
 
 namespace BkBase.Flows.Connectors.ClickHouse;
 
-/// <summary>Encodes and inserts blocks of one table, several at a time; a retry sends the same bytes under the same token.</summary>
+/// <summary>Encodes and inserts blocks of one table, several at a time; a retry sends the same bytes.</summary>
 internal sealed class BlockWriter(ClickHouseSession session, TableSchema table, string origin)
 {
+    private const int AttemptsMax = 3;
+
     private readonly Stack<NativeEncoder> _encoders = new();
     private readonly string[] _columns = [.. table.Columns.Select(c => c.Name)];
     private readonly Lock _gate = new();
@@ -19,34 +22,32 @@ internal sealed class BlockWriter(ClickHouseSession session, TableSchema table, 
         },
         cancel);
 
-    public async Task WriteAsync(Block block, CancellationToken cancel)
+    /// <summary>Name of the table, for messages.</summary>
+    public string Table => $"table {table.Database}.{table.Table}";
+
+    /// <summary>
+    /// Sends a recorded block until the table holds it. The first answer of OK is enough for a block that was never sent
+    /// before. For any other the table is read back, because the store notes a token before the rows it stands for: a
+    /// kill between the two loses the rows, and the same token is then answered OK for nothing.
+    /// </summary>
+    /// <param name="resend">Raises the block's attempt and records it; called before a new attempt is sent.</param>
+    /// <exception cref="ClickHouseFailureException">The table holds a part of the block, or takes none of it.</exception>
+    public async Task WriteAsync(Block block, Func<Block, Task> resend, CancellationToken cancel)
     {
         var encoder = Rent();
         var bytes = encoder.Encode(table.Schema, block.Parts, block.Number);
         block.Parts.Clear();
-        var resend = 0;
         await session.WithRetriesAsync(
             $"insert into {table.Database}.{table.Table}",
             async (attempt, token) =>
             {
-                await session.InsertAsync(table.QuotedName, _columns, bytes, Token(block, resend), token);
-                while (attempt > 1)
+                if (attempt == 1 && !block.IsRebuilt)
                 {
-                    // The store may have noted the token of a failed try and lost its rows: an OK alone proves nothing.
-                    var count = await CountAsync(block, token);
-                    if (count == block.Rows)
-                    {
-                        break;
-                    }
-
-                    if (count != 0 || resend >= 3)
-                    {
-                        throw new ClickHouseFailureException(
-                            $"table {table.Database}.{table.Table} holds {count} of {block.Rows} rows of block {block.Number} ({Token(block, resend)})");
-                    }
-
-                    resend++;
-                    await session.InsertAsync(table.QuotedName, _columns, bytes, Token(block, resend), token);
+                    await session.InsertAsync(table.QuotedName, _columns, bytes, Token(block), token);
+                }
+                else
+                {
+                    await WriteUnclearAsync(block, bytes, resend, token);
                 }
 
                 return true;
@@ -55,18 +56,73 @@ internal sealed class BlockWriter(ClickHouseSession session, TableSchema table, 
         Return(encoder);
     }
 
-    internal string Token(Block block, int attempt) => string.Create(
-        CultureInfo.InvariantCulture,
-        $"{origin}/{block.Partition.Source}/{block.Partition.Partition}/{block.FirstOffset}-{block.LastOffset}/day{block.Day}+{block.Rows}/{block.Number}/{attempt}");
+    /// <summary>Rows that the table holds of each of these blocks; those it holds none of are absent.</summary>
+    public Task<IReadOnlyDictionary<ulong, long>> CountAsync(IReadOnlyList<RecordedBlock> blocks, CancellationToken cancel) => session.WithRetriesAsync(
+        $"read back blocks of {table.Database}.{table.Table}",
+        async (_, token) =>
+        {
+            await EnsureNotRunningAsync(blocks, token);
+            return await CountOnceAsync(blocks, token);
+        },
+        cancel);
 
-    private async Task<long> CountAsync(Block block, CancellationToken cancel)
+    internal string Token(Block block) => string.Create(
+        CultureInfo.InvariantCulture,
+        $"{origin}/{block.Partition.Source}/{block.Partition.Partition}/{block.First}-{block.Last}/day{block.Day}+{block.Rows}/{block.Number}/{block.Attempt}");
+
+    private async Task WriteUnclearAsync(Block block, ReadOnlyMemory<byte> bytes, Func<Block, Task> resend, CancellationToken cancel)
     {
+        var first = block.Attempt;
+        for (var isAnswered = false; ; isAnswered = true)
+        {
+            RecordedBlock[] only = [block.ToRecord()];
+            await EnsureNotRunningAsync(only, cancel);
+            var count = (await CountOnceAsync(only, cancel)).GetValueOrDefault(block.Number);
+            if (count == block.Rows)
+            {
+                return;
+            }
+
+            if (count != 0)
+            {
+                throw new ClickHouseFailureException($"{Table} holds {count} of {block.Rows} rows of block {block.Number} ({Token(block)})");
+            }
+
+            if (isAnswered)
+            {
+                // The store answered OK to this token and holds none of its rows: the token is noted, the rows are lost.
+                if (block.Attempt - first >= AttemptsMax)
+                {
+                    throw new ClickHouseFailureException($"{Table} answers OK to block {block.Number} and holds none of its {block.Rows} rows, {AttemptsMax} times over: rows older than its TTL, or a trigger, may drop them");
+                }
+
+                await resend(block);
+            }
+
+            await session.InsertAsync(table.QuotedName, _columns, bytes, Token(block), cancel);
+        }
+    }
+
+    // An attempt that still runs could put its rows in behind our back.
+    private async Task EnsureNotRunningAsync(IReadOnlyList<RecordedBlock> blocks, CancellationToken cancel)
+    {
+        var numbers = string.Join(", ", blocks.Select(b => string.Create(CultureInfo.InvariantCulture, $"'/{b.Number}/'")));
         var rows = await session.QueryAsync(
-            string.Create(
-                CultureInfo.InvariantCulture,
-                $"SELECT count() FROM {table.QuotedName} WHERE `{TableSchema.BlockColumn}` = {block.Number} AND toYYYYMMDD(`{Schema.TimeName}`, 'UTC') = toYYYYMMDD(toDateTime({block.Day * 86400}, 'UTC'))"),
+            $"SELECT count() FROM system.processes WHERE arrayExists(n -> position(Settings['insert_deduplication_token'], n) > 0, [{numbers}])", cancel);
+        if (rows[0][0] != "0")
+        {
+            throw new TimeoutException("an earlier insert of the same block has not ended yet");
+        }
+    }
+
+    private async Task<IReadOnlyDictionary<ulong, long>> CountOnceAsync(IReadOnlyList<RecordedBlock> blocks, CancellationToken cancel)
+    {
+        var numbers = string.Join(", ", blocks.Select(b => b.Number.ToString(CultureInfo.InvariantCulture)));
+        var days = string.Join(", ", blocks.Select(b => b.Day).Distinct().Select(d => DateTimeOffset.UnixEpoch.AddDays(d).ToString("yyyyMMdd", CultureInfo.InvariantCulture)));
+        var rows = await session.QueryAsync(
+            $"SELECT `{TableSchema.BlockColumn}`, count() FROM {table.QuotedName} WHERE `{TableSchema.BlockColumn}` IN ({numbers}) AND toYYYYMMDD(`{Schema.TimeName}`, 'UTC') IN ({days}) GROUP BY `{TableSchema.BlockColumn}`",
             cancel);
-        return long.Parse(rows[0][0]!, CultureInfo.InvariantCulture);
+        return rows.ToDictionary(r => ulong.Parse(r[0]!, CultureInfo.InvariantCulture), r => long.Parse(r[1]!, CultureInfo.InvariantCulture));
     }
 
     private NativeEncoder Rent()

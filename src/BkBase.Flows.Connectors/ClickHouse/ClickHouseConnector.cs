@@ -9,9 +9,6 @@ public sealed class ClickHouseConnector(ClickHouseOptions options, TimeProvider 
     /// <summary>Rows are kept so long unless the flow says another time.</summary>
     public static readonly TimeSpan TtlDefault = TimeSpan.FromDays(30);
 
-    private const int CounterBits = 40;
-
-    private static long _writers;
     private readonly ConcurrentDictionary<string, long> _expired = new(StringComparer.Ordinal);
 
     public ClickHouseOptions Options { get; } = options;
@@ -48,18 +45,6 @@ public sealed class ClickHouseConnector(ClickHouseOptions options, TimeProvider 
         {
             _expired.AddOrUpdate(table, rows, (_, before) => before + rows);
         }
-    }
-
-    /// <summary>First block number of a new writer: 24 bits that no two writers share but by a chance of one in 16 million, then a counter.</summary>
-    internal ulong NextWriter(string flow, string table)
-    {
-        var hash = 14695981039346656037UL;
-        foreach (var c in FormattableString.Invariant($"{flow}/{table}/{Environment.MachineName}/{Environment.ProcessId}/{time.GetUtcNow().UtcTicks}/{Interlocked.Increment(ref _writers)}"))
-        {
-            hash = (hash ^ c) * 1099511628211UL;
-        }
-
-        return (hash ^ (hash >> 29)) * 0xBF58476D1CE4E5B9UL >> (64 - 24) << CounterBits;
     }
 
     private ClickHouseSinkSettings Read(Section section)

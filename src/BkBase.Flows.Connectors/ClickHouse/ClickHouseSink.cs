@@ -49,7 +49,7 @@ public sealed class ClickHouseSink(ClickHouseSinkSettings settings, Func<SinkCon
             new BlockWriter(connector.Session, schema, $"{context.Flow}/{Generation}/{name}/{Incarnation}"),
             context.Limits,
             context.Time,
-            () => connector.NextWriter(context.Flow, name))));
+            context.Ledger)));
 
         // Rows beyond the table's TTL are written and dropped by the store: whoever runs the flow should hear of it.
         StreamElement CountExpired(StreamElement element)

@@ -4,6 +4,7 @@ using System.IO.Compression;
 using System.Security.Cryptography;
 using Akka.Streams.Dsl;
 using BkBase.Flows.Definition;
+using BkBase.Flows.Delivery;
 using BkBase.Flows.Graph;
 using BkBase.Flows.Records;
 
@@ -15,8 +16,7 @@ namespace BkBase.Flows.Connectors.Files;
 /// append time of its own: it gets the time at which the file was last written.
 /// </summary>
 /// <param name="root">Folder that relative paths start from.</param>
-/// <param name="marks">Where confirmed positions are kept; null for readers that always begin at the head.</param>
-public sealed class FileConnector(string root, MarkStore? marks = null)
+public sealed class FileConnector(string root)
 {
     private readonly ConcurrentDictionary<string, string> _sinkTroubles = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, object> _sinks = new(StringComparer.Ordinal);
@@ -44,7 +44,7 @@ public sealed class FileConnector(string root, MarkStore? marks = null)
     public long SinkTroubles => Interlocked.Read(ref _sinkTroublesCount);
 
     /// <summary>A source over one file.</summary>
-    public ISource Open(string path) => new FileSource(Path.Combine(root, path), marks);
+    public ISource Open(string path) => new FileSource(Path.GetFullPath(Path.Combine(root, path)));
 
     /// <summary>Opens the file of a sink; tests let its disk be full.</summary>
     internal Func<string, FileStream> OpenSink { get; init; } = static path => new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read, bufferSize: 0);
@@ -75,16 +75,18 @@ public sealed class FileConnector(string root, MarkStore? marks = null)
 /// <summary>A file cannot be read as a source; the message says which and why.</summary>
 public sealed class FileSourceException(string message, Exception? inner = null) : IOException(message, inner);
 
-internal sealed class FileSource(string path, MarkStore? marks) : ISource
+internal sealed class FileSource(string path) : ISource
 {
+    public string Place => path;
+
     public bool IsBounded => true;
 
     public Source<RawBatch, ISourceControl> Create(SourceContext context) =>
-        Akka.Streams.Dsl.Source.FromGraph(new BatchReaderSource(() => new FileReader(path, marks, context)));
+        Akka.Streams.Dsl.Source.FromGraph(new BatchReaderSource(() => new FileReader(path, context)));
 }
 
 /// <summary>Cuts a file into lines.</summary>
-internal sealed class FileReader(string path, MarkStore? marks, SourceContext context, int lineBytesMax = 64 << 20) : IBatchReader, ISourceProgress
+internal sealed class FileReader(string path, SourceContext context, int lineBytesMax = 64 << 20) : IBatchReader, ISourceProgress
 {
     private const int BatchBytesMax = 1 << 20;
     private readonly InFlight _inFlight = new();
@@ -108,10 +110,7 @@ internal sealed class FileReader(string path, MarkStore? marks, SourceContext co
 
     public void Confirm(int partition, long offset)
     {
-        if (_inFlight.Confirm(offset))
-        {
-            marks?.Set(context.Flow, context.Source, 0, new Mark(offset, _identity));
-        }
+        _inFlight.Confirm(offset);
     }
 
     public void Stop() => _stopped = true;
@@ -169,16 +168,22 @@ internal sealed class FileReader(string path, MarkStore? marks, SourceContext co
         Interlocked.Exchange(ref _total, _file.Length);
         _written = WrittenAt();
         _text = n >= 2 && first[0] == 0x1f && first[1] == 0x8b ? new GZipStream(_file, CompressionMode.Decompress, leaveOpen: true) : _file;
-        if (marks?.Get(context.Flow, context.Source, 0) is { } mark)
+        long next;
+        try
         {
-            if (mark.Identity != _identity)
-            {
-                throw new FileSourceException($"file {path} is not the file that flow {context.Flow} began to read: its size, time or first bytes changed; give it another name to read it from its head");
-            }
+            next = await context.Ledger.ClaimAsync(0, _identity, () => 0, stop);
+        }
+        catch (IncarnationException e)
+        {
+            throw new FileSourceException($"file {path} is not the file that flow {context.Flow} began to read: its size, time or first bytes changed; give it another name to read it from its head", e);
+        }
 
-            _inFlight.Begin(mark.Offset);
-            await SkipToAsync(mark.Offset, stop);
-            _skipLineAt = mark.Offset;
+        if (next > 0)
+        {
+            // The mark is where the last line that is in starts; its end is not known yet.
+            _skipLineAt = next - 1;
+            _inFlight.Begin(_skipLineAt);
+            await SkipToAsync(_skipLineAt, stop);
         }
     }
 

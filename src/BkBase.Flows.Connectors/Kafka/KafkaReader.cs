@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Threading.Channels;
 using BkBase.Flows.Connectors.Files;
+using BkBase.Flows.Delivery;
 using BkBase.Flows.Graph;
 using BkBase.Flows.Records;
 using Confluent.Kafka;
@@ -253,13 +254,13 @@ internal sealed class KafkaReader(KafkaConnector connector, string topic, Source
             {
                 Trouble(admin?.Trouble ?? KafkaErrors.Explain(e.Error, connector.Options));
             }
-            catch (ObjectDisposedException)
+            catch (Exception e) when (e is ObjectDisposedException || (e is OperationCanceledException && IsStopped))
             {
                 return;
             }
             catch (Exception e)
             {
-                Fail(e as KafkaFailureException ?? new KafkaFailureException($"finding the partitions of topic {topic} ended: {e.Message}", e));
+                Fail(e is KafkaFailureException or CheckpointException ? e : new KafkaFailureException($"finding the partitions of topic {topic} ended: {e.Message}", e));
                 return;
             }
 
@@ -280,24 +281,21 @@ internal sealed class KafkaReader(KafkaConnector connector, string topic, Source
         foreach (var number in fresh)
         {
             var (low, high) = bounds[number];
-            long start;
-            if (committed.TryGetValue(number, out var mark))
-            {
-                if (mark > high)
-                {
-                    throw BeyondEnd(new TopicPartition(topic, number), mark, high);
-                }
 
-                Lost(Math.Max(0, low - mark));
-                start = Math.Max(low, mark);
-            }
-            else
+            // The checkpoint record rules. Without one, what the group committed before, for a flow that had none yet.
+            var isCommitted = committed.TryGetValue(number, out var mark);
+            var start = await context.Ledger.ClaimAsync(
+                number, "", () => isCommitted ? mark : isNew || context.Start.Kind == StartKind.Head ? low : timed?.GetValueOrDefault(number, high) ?? high, _stop.Token);
+            if (start > high)
             {
-                start = isNew || context.Start.Kind == StartKind.Head ? low : timed?.GetValueOrDefault(number, high) ?? high;
+                throw BeyondEnd(new TopicPartition(topic, number), start, high);
             }
+
+            Lost(Math.Max(0, low - start));
+            start = Math.Max(low, start);
 
             // A first start is committed as well: a later one at the tail would leave out what came in between.
-            var partition = new Partition { High = high, Committed = committed.ContainsKey(number) ? start - 1 : -2 };
+            var partition = new Partition { High = high, Committed = isCommitted && mark == start ? start - 1 : -2 };
             partition.InFlight.Begin(start - 1);
             _partitions[number] = partition;
             AddToShared(number, start);

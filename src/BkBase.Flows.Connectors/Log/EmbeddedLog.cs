@@ -20,12 +20,8 @@ public sealed partial class EmbeddedLog : IAsyncDisposable
     private EmbeddedLog(EmbeddedLogOptions options, TimeProvider time, FileStream lockFile)
     {
         (_options, _time, _lock) = (options, time, lockFile);
-        Marks = new Files.MarkStore(Path.Combine(options.Directory, "marks"));
         _retention = time.CreateTimer(_ => Trim(), null, options.RetentionCheck, options.RetentionCheck);
     }
-
-    /// <summary>Confirmed offsets of the log's readers.</summary>
-    public Files.MarkStore Marks { get; }
 
     /// <summary>Names of all topics.</summary>
     public IReadOnlyList<string> Topics
@@ -174,8 +170,6 @@ public sealed partial class EmbeddedLog : IAsyncDisposable
             {
                 await partition.DisposeAsync();
             }
-
-            await Marks.DisposeAsync();
         }
         finally
         {

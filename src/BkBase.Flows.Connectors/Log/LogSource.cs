@@ -61,54 +61,35 @@ internal sealed class LogReader : IBatchReader, ISourceStatus
     private readonly EmbeddedLog _log;
     private readonly SourceContext _context;
     private readonly LogCursor[] _readers;
-    private readonly IOException? _failure;
+    private readonly string _topic;
+    private readonly bool _isBounded;
+    private volatile bool _isOpen;
     private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _turn;
 
     public LogReader(EmbeddedLog log, string topic, bool bounded, SourceContext context)
     {
-        (_log, _context) = (log, context);
+        (_log, _topic, _isBounded, _context) = (log, topic, bounded, context);
         _readers = new LogCursor[log.Create(topic)];
-        for (var i = 0; i < _readers.Length; i++)
-        {
-            var partition = log.Partition(topic, i);
-            var start = log.Marks.Get(context.Flow, context.Source, i) is { } mark
-                ? mark.Offset + 1
-                : context.Start.Kind switch
-                {
-                    StartKind.Tail => partition.Tail,
-                    StartKind.Timestamp => partition.OffsetAt(context.Start.Timestamp),
-                    _ => partition.Head,
-                };
-            _readers[i] = new LogCursor(partition, start, bounded ? partition.Tail : long.MaxValue);
-            _readers[i].InFlight.Begin(_readers[i].Next - 1);
-            if (start > partition.Tail)
-            {
-                // The topic was removed and made anew, or the marks are of another log: waiting would be silent for ever.
-                _failure ??= new IOException($"flow {context.Flow} stands at offset {start} of {topic}/{i}, a mark beyond the end of its partition ({partition.Tail}); "
-                    + $"remove {Path.GetDirectoryName(log.Marks.PathOf(context.Flow, context.Source, i))} to read the topic from its start");
-            }
-        }
     }
 
-    public void Confirm(int partition, long offset)
-    {
-        if (_readers[partition].InFlight.Confirm(offset))
-        {
-            _log.Marks.Set(_context.Flow, _context.Source, partition, new Mark(offset));
-        }
-    }
+    public void Confirm(int partition, long offset) => _readers[partition].InFlight.Confirm(offset);
 
     public string? Status => null;
 
     public long Troubles => 0;
 
-    public long LostRecords => _readers.Sum(r => r.LostRecords);
+    public long LostRecords => _isOpen ? _readers.Sum(r => r.LostRecords) : 0;
 
     public void Stop() => _stopped.TrySetResult();
 
     public IReadOnlyList<PartitionLag> Lag()
     {
+        if (!_isOpen)
+        {
+            return [];
+        }
+
         var lags = new PartitionLag[_readers.Length];
         for (var i = 0; i < lags.Length; i++)
         {
@@ -122,9 +103,10 @@ internal sealed class LogReader : IBatchReader, ISourceStatus
 
     public async ValueTask<RawBatch?> ReadAsync(CancellationToken stop)
     {
-        if (_failure is not null)
+        if (!_isOpen)
         {
-            throw _failure;
+            await OpenAsync(stop);
+            _isOpen = true;
         }
 
         while (!_stopped.Task.IsCompleted)
@@ -159,9 +141,37 @@ internal sealed class LogReader : IBatchReader, ISourceStatus
     {
         foreach (var reader in _readers)
         {
-            reader.Dispose();
+            reader?.Dispose();
         }
 
         return ValueTask.CompletedTask;
+    }
+
+    private async Task OpenAsync(CancellationToken stop)
+    {
+        for (var i = 0; i < _readers.Length; i++)
+        {
+            var partition = _log.Partition(_topic, i);
+            var end = _isBounded ? partition.Tail : long.MaxValue;
+            var start = await _context.Ledger.ClaimAsync(
+                i,
+                "",
+                () => _context.Start.Kind switch
+                {
+                    StartKind.Tail => partition.Tail,
+                    StartKind.Timestamp => partition.OffsetAt(_context.Start.Timestamp),
+                    _ => partition.Head,
+                },
+                stop);
+            if (start > partition.Tail)
+            {
+                // The topic was removed and made anew, or the record is of another log: waiting would be silent for ever.
+                throw new IOException($"flow {_context.Flow} stands at offset {start} of {_topic}/{i}, a mark beyond the end of its partition ({partition.Tail}): the topic was made anew; start the flow afresh to read it from its head");
+            }
+
+            var reader = new LogCursor(partition, start, end);
+            reader.InFlight.Begin(start - 1);
+            _readers[i] = reader;
+        }
     }
 }

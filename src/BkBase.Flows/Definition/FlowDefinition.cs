@@ -18,6 +18,9 @@ public sealed record FlowDefinition
     /// <summary>Path of the file as the user gave it.</summary>
     public required string File { get; init; }
 
+    /// <summary>The text of the file.</summary>
+    public required string Text { get; init; }
+
     /// <summary>First 12 hex digits of the SHA-256 of the text.</summary>
     public required string Revision { get; init; }
 

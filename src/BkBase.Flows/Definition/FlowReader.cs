@@ -106,6 +106,7 @@ public sealed class FlowReader(FlowCatalog catalog)
             Owner = [.. section.Texts("owner").Select(o => o.Text)],
             Description = section.Text("description", ""),
             File = diagnostics.File,
+            Text = text,
             Revision = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text)))[..12],
             Sources = structure.Sources,
             Nodes = structure.Nodes,

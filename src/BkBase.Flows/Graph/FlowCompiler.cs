@@ -1,8 +1,10 @@
 using System.Collections.Immutable;
+using System.Globalization;
 using Akka;
 using Akka.Streams;
 using Akka.Streams.Dsl;
 using BkBase.Flows.Definition;
+using BkBase.Flows.Delivery;
 using BkBase.Flows.Records;
 
 namespace BkBase.Flows.Graph;
@@ -22,6 +24,15 @@ public sealed record FlowEnvironment(TimeProvider Time, ISink DeadLetters)
     /// <summary>Takes the place of the sinks that the flow names: flow tests.</summary>
     public Func<SinkDefinition, ISink>? Sinks { get; init; }
 
+    /// <summary>The run's checkpoint records; null for one that ends with the process. The flow's handle disposes it.</summary>
+    public FlowLedger? Ledger { get; init; }
+
+    /// <summary>
+    /// Last offset to read, by source and partition; other partitions are not read. Null to read on. For runs that
+    /// settle what an earlier revision began.
+    /// </summary>
+    public IReadOnlyDictionary<(string Source, int Partition), long>? Until { get; init; }
+
     /// <summary>Further readers of nodes' outputs, by name (<c>node</c> or <c>node.port</c>): flow tests and taps.</summary>
     public IReadOnlyList<(string From, ISink Sink)> Taps { get; init; } = [];
 }
@@ -35,7 +46,7 @@ public static class FlowCompiler
     /// <summary>Builds and starts the flow.</summary>
     public static FlowHandle Run(FlowDefinition flow, FlowEnvironment environment, IMaterializer materializer)
     {
-        var handle = new FlowHandle(flow);
+        var handle = new FlowHandle(flow, environment.Ledger ?? FlowLedger.InMemory(flow.Name, flow.Revision, environment.Time));
         var graph = RunnableGraph.FromGraph(GraphDsl.Create(builder =>
         {
             new Wiring(flow, environment, handle, builder).Wire();
@@ -51,6 +62,13 @@ public static class FlowCompiler
         private readonly Dictionary<string, Outlet<StreamElement>> _outlets = new(StringComparer.Ordinal);
         private readonly Dictionary<string, List<Inlet<StreamElement>>> _readers = new(StringComparer.Ordinal);
         private readonly Dictionary<string, IReadOnlyList<string>> _sourcesOf = new(StringComparer.Ordinal);
+        private readonly HashSet<string> _edges = new(StringComparer.Ordinal);
+
+        private FlowHandle Handle => handle;
+
+        private FlowDefinition Flow => flow;
+
+        private TimeProvider Time => environment.Time;
 
         public void Wire()
         {
@@ -66,12 +84,12 @@ public static class FlowCompiler
 
             foreach (var sink in flow.Sinks)
             {
-                WireSink(sink.From, environment.Sinks?.Invoke(sink) ?? sink.Settings.Create(), sink.Schema, handle.Count(sink));
+                WireSink(sink.From, environment.Sinks?.Invoke(sink) ?? sink.Settings.Create(), sink.Schema, $"{sink.Type} {sink.Settings.Describe}", handle.Count(sink));
             }
 
             foreach (var (from, sink) in environment.Taps)
             {
-                WireSink(from, sink, SchemaOf(from));
+                WireSink(from, sink, SchemaOf(from), "tap");
             }
 
             foreach (var (name, outlet) in _outlets)
@@ -92,12 +110,17 @@ public static class FlowCompiler
             var source = replaced ?? definition.Settings.Create();
             var start = definition.Start is { } given && (replaced is null || !source.IsBounded) ? given
                 : new StartPosition(replaced is null && definition.Type == "kafka" ? StartKind.Tail : StartKind.Head);
-            var records = source.Create(new SourceContext(flow.Name, definition.Name, start, environment.Time))
+            var records = source.Create(new SourceContext(flow.Name, definition.Name, start, environment.Time, handle.Ledger.Source(definition.Name, source.Place)))
                 .MapMaterializedValue(control =>
                 {
                     handle.Attach(definition.Name, control);
                     return NotUsed.Instance;
                 });
+            if (environment.Until is { } until)
+            {
+                records = records.Via(new UntilStage(until.Where(u => u.Key.Source == definition.Name).ToDictionary(u => u.Key.Partition, u => u.Value)));
+            }
+
             var counters = handle.Count(definition.Name, definition.EtlType);
             var etl = builder.Add(new EtlStage(definition.Name, definition.Etl.Create(), flow.Limits, source.IsBounded, counters));
             builder.From(builder.Add(records)).To(etl.In);
@@ -127,51 +150,42 @@ public static class FlowCompiler
             WireDeadLetters(node.Name, (Outlet<StreamElement>)shape.Outlets[^1]);
         }
 
-        private void WireSink(string from, ISink sink, Schema schema, SinkRows? counted = null)
+        private void WireSink(string from, ISink sink, Schema schema, string to, SinkRows? counted = null)
         {
-            var counting = builder.Add(Counting(element => counted?.Add(element is RecordBatch batch ? batch.Count : 0)));
-            Read(from, counting.Inlet);
+            var edge = new Edge(this, from, to);
+            var entry = builder.Add(edge.Entry(element => counted?.Add(element is RecordBatch batch ? batch.Count : 0)));
+            Read(from, entry.Inlet);
             if (sink is IRefusingSink refusing)
             {
-                var shape = builder.Add(refusing.CreateRefusing(Context(from, schema)));
-                builder.From(counting.Outlet).To(shape.In);
-                builder.From(shape.Out0).To(builder.Add(Confirm(from)));
-                WireDeadLetters(from, shape.Out1);
+                var shape = builder.Add(refusing.CreateRefusing(edge.Context(schema)));
+                builder.From(entry.Outlet).To(shape.In);
+                builder.From(shape.Out0).To(builder.Add(edge.Confirm()));
+                WireDeadLetters(from, shape.Out1, $"{to} dead letters");
             }
             else
             {
-                builder.From(counting.Outlet).To(Tail(from, sink, schema));
+                builder.From(entry.Outlet).To(builder.Add(sink.Create(edge.Context(schema)).To(edge.Confirm())).Inlet);
             }
         }
 
-
-        private void WireDeadLetters(string from, Outlet<StreamElement> rejections)
+        private void WireDeadLetters(string from, Outlet<StreamElement> rejections, string to = "dead letters")
         {
-            var counting = builder.Add(Counting(element => handle.CountDeadLetters(element is RejectionBatch refused ? refused.Rejections.Count : 0)));
-            builder.From(rejections).To(counting.Inlet);
-            builder.From(counting.Outlet).To(Tail(from, environment.DeadLetters, SchemaOf(from)));
+            var edge = new Edge(this, from, to);
+            var entry = builder.Add(edge.Entry(element => handle.CountDeadLetters(element is RejectionBatch refused ? refused.Rejections.Count : 0)));
+            builder.From(rejections).To(entry.Inlet);
+            builder.From(entry.Outlet).To(builder.Add(environment.DeadLetters.Create(edge.Context(SchemaOf(from))).To(edge.Confirm())).Inlet);
         }
 
-        private Inlet<StreamElement> Tail(string from, ISink sink, Schema schema) =>
-            builder.Add(sink.Create(Context(from, schema)).To(Confirm(from))).Inlet;
-
-        private static Flow<StreamElement, StreamElement, NotUsed> Counting(Action<StreamElement> count) => Akka.Streams.Dsl.Flow.Create<StreamElement>().Select(element =>
+        // The name is part of checkpoint records: it must not change while what it means does not.
+        private string EdgeName(string from, string to)
         {
-            count(element);
-            return element;
-        });
-
-        private SinkContext Context(string from, Schema schema) =>
-            new(flow.Name, flow.Revision, from, schema, flow.Limits, environment.Time) { Biz = flow.Biz };
-
-        private Sink<Confirmation, NotUsed> Confirm(string from)
-        {
-            var edge = handle.Edge(_sourcesOf[from.Split('.')[0]]);
-            return Sink.ForEach<Confirmation>(c => handle.Confirm(edge, c)).MapMaterializedValue(done =>
+            var name = $"{from} > {to}";
+            for (var n = 2; !_edges.Add(name); n++)
             {
-                handle.Attach(done);
-                return NotUsed.Instance;
-            });
+                name = string.Create(CultureInfo.InvariantCulture, $"{from} > {to} {n}");
+            }
+
+            return name;
         }
 
         private void Read(string from, Inlet<StreamElement> inlet)
@@ -204,6 +218,50 @@ public static class FlowCompiler
 
                     break;
             }
+        }
+
+        /// <summary>The end of one edge: drops what its own mark covers, and takes the sink's confirmations.</summary>
+        private sealed class Edge
+        {
+            private readonly Wiring _wiring;
+            private readonly string _from;
+            private readonly int _number;
+            private readonly EdgeLedger _ledger;
+
+            public Edge(Wiring wiring, string from, string to)
+            {
+                var sources = wiring._sourcesOf[from.Split('.')[0]];
+                (_wiring, _from) = (wiring, from);
+                _number = wiring.Handle.Edge(sources);
+                _ledger = wiring.Handle.Ledger.Edge(wiring.EdgeName(from, to), sources);
+            }
+
+            public Flow<StreamElement, StreamElement, NotUsed> Entry(Action<StreamElement> count)
+            {
+                var gate = new MarkGate(_ledger);
+                return Akka.Streams.Dsl.Flow.Create<StreamElement>().Select(element =>
+                {
+                    var above = gate.Pass(element);
+                    count(above);
+                    return above;
+                });
+            }
+
+            public SinkContext Context(Schema schema)
+            {
+                var flow = _wiring.Flow;
+                return new SinkContext(flow.Name, flow.Revision, _from, schema, flow.Limits, _wiring.Time, _ledger) { Biz = flow.Biz };
+            }
+
+            public Sink<Confirmation, NotUsed> Confirm() => Sink.ForEach<Confirmation>(c =>
+            {
+                _ledger.Confirm(c.Source, c.Partition, c.Offset);
+                _wiring.Handle.Confirm(_number, c);
+            }).MapMaterializedValue(done =>
+            {
+                _wiring.Handle.Attach(done);
+                return NotUsed.Instance;
+            });
         }
     }
 }

@@ -1,4 +1,5 @@
 using BkBase.Flows.Definition;
+using BkBase.Flows.Delivery;
 using BkBase.Flows.Telemetry;
 
 namespace BkBase.Flows.Graph;
@@ -18,9 +19,12 @@ public sealed class FlowHandle
     private readonly Dictionary<(string Source, int Partition), PartitionProgress> _progress = [];
     private readonly Lock _lock = new();
 
-    internal FlowHandle(FlowDefinition flow) => Flow = flow;
+    internal FlowHandle(FlowDefinition flow, FlowLedger ledger) => (Flow, Ledger) = (flow, ledger);
 
     public FlowDefinition Flow { get; }
+
+    /// <summary>The run's checkpoint records.</summary>
+    public FlowLedger Ledger { get; }
 
     /// <summary>Counters of every source and node, in the order of the flow.</summary>
     public IReadOnlyList<NodeCounters> Nodes => _counters;
@@ -86,11 +90,24 @@ public sealed class FlowHandle
 
     internal void Started()
     {
-        Completion = Task.WhenAll(_tails);
+        Completion = EndAsync(Task.WhenAll(_tails));
         foreach (var tail in _tails)
         {
             // An edge that failed confirms nothing any more: the others would run on for rows that are read again.
             _ = tail.ContinueWith(static (_, flow) => ((FlowHandle)flow!).Stop(), this, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
+        }
+    }
+
+    // The last marks are published before the end is told.
+    private async Task EndAsync(Task tails)
+    {
+        try
+        {
+            await tails;
+        }
+        finally
+        {
+            await Ledger.DisposeAsync();
         }
     }
 

@@ -1,5 +1,6 @@
 using Akka;
 using Akka.Streams.Dsl;
+using BkBase.Flows.Delivery;
 using BkBase.Flows.Records;
 
 namespace BkBase.Flows.Graph;
@@ -25,7 +26,8 @@ public readonly record struct Confirmation(string Source, int Partition, long Of
 /// <param name="Schema">Schema of the rows.</param>
 /// <param name="Limits">Bounds of the flow.</param>
 /// <param name="Time">The clock.</param>
-public sealed record SinkContext(string Flow, string Revision, string From, Schema Schema, FlowLimits Limits, TimeProvider Time)
+/// <param name="Ledger">What of this edge was durable before, and where the sink records blocks before it sends them.</param>
+public sealed record SinkContext(string Flow, string Revision, string From, Schema Schema, FlowLimits Limits, TimeProvider Time, EdgeLedger Ledger)
 {
     /// <summary>Owner of the flow: result tables are named {biz}_{table}.</summary>
     public int Biz { get; init; }

@@ -1,4 +1,5 @@
 using Akka.Streams.Dsl;
+using BkBase.Flows.Delivery;
 using BkBase.Flows.Records;
 
 namespace BkBase.Flows.Graph;
@@ -9,9 +10,13 @@ public interface ISource
     /// <summary>Whether its input ends by itself; the end is then the final watermark of the flow.</summary>
     bool IsBounded => false;
 
+    /// <summary>Where it reads when a source of its name does not always read in the same place: a file's path.</summary>
+    string Place => "";
+
     /// <summary>
     /// Batches of one partition each, in offset order per partition. Completes at the end of bounded input or after
-    /// <see cref="ISourceControl.Stop"/>; fails only for what no waiting can heal.
+    /// <see cref="ISourceControl.Stop"/>; fails only for what no waiting can heal. Each partition is claimed at the
+    /// context's ledger before its first record is read, and read from the offset that the claim gives.
     /// </summary>
     Source<RawBatch, ISourceControl> Create(SourceContext context);
 }
@@ -40,7 +45,8 @@ public readonly record struct PartitionLag(int Partition, long Records, double S
 /// <param name="Start">First start only: head, tail or a timestamp.</param>
 /// <param name="Time">The clock.</param>
 /// <param name="BatchRecordsMax">Records per batch at most.</param>
-public sealed record SourceContext(string Flow, string Source, StartPosition Start, TimeProvider Time, int BatchRecordsMax = 4096);
+/// <param name="Ledger">Where the source claims each partition, and learns where to go on.</param>
+public sealed record SourceContext(string Flow, string Source, StartPosition Start, TimeProvider Time, SourceLedger Ledger, int BatchRecordsMax = 4096);
 
 /// <summary>Where a source without a mark begins: the head, the tail, or the first record at or after a time.</summary>
 /// <param name="Kind">head, tail or timestamp.</param>

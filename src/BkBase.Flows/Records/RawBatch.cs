@@ -79,6 +79,15 @@ public sealed class RawBatch : StreamElement, IDisposable
         Count++;
     }
 
+    /// <summary>Forgets the records behind an offset.</summary>
+    public void CutAfter(long offset)
+    {
+        while (Count > 0 && _offsets[Count - 1] > offset)
+        {
+            Count--;
+        }
+    }
+
     public void Dispose()
     {
         if (_data.Length == 0)

@@ -72,6 +72,9 @@ public sealed class RecordBatch : StreamElement
     /// <summary>Per row, its record's offset minus <c>Lineage.FirstOffset</c>; null when rows stand for no single record.</summary>
     public int[]? Origins { get; }
 
+    /// <summary>Offset of the record that a row was made from; the batch's last offset for rows that stand for no single record.</summary>
+    public long OffsetOf(int row) => Origins is null ? Lineage.LastOffset : Lineage.FirstOffset + Origins[row];
+
     public IReadOnlyList<Column> Columns => _columns;
 
     public Column this[int index] => _columns[index];

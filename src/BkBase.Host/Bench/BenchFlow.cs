@@ -45,7 +45,7 @@ internal static class BenchFlow
             sources.Add("metrics", source);
         }
 
-        var handle = platform.Run(flow, sources);
+        var handle = await platform.StartAsync(flow, sources, CancellationToken.None);
         await Watch.UntilAsync(() => handle.Nodes[0].In, records, handle.Completion);
         handle.Stop();
         await handle.Completion;

@@ -3,6 +3,7 @@ using System.Runtime;
 using Akka.Streams.Dsl;
 using BkBase.Flows.Connectors.ClickHouse;
 using BkBase.Flows.Definition;
+using BkBase.Flows.Delivery;
 using BkBase.Flows.Etl;
 using BkBase.Flows.Graph;
 using BkBase.Flows.Records;
@@ -72,7 +73,7 @@ internal sealed class BenchStages(BenchTask task, Platform platform)
         var count = 0L;
         ISourceControl control = null!;
         (control, var done) = (board is null ? source : new NotedSource(source, board))
-            .Create(new SourceContext(flow, "metrics", new StartPosition(StartKind.Head), TimeProvider.System))
+            .Create(new SourceContext(flow, "metrics", new StartPosition(StartKind.Head), TimeProvider.System, FlowLedger.InMemory(flow, "bench", TimeProvider.System).Source("metrics")))
             .ToMaterialized(
                 Sink.ForEach<RawBatch>(batch =>
                 {

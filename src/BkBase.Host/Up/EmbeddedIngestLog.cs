@@ -1,11 +1,12 @@
 using System.Collections.Concurrent;
 using BkBase.Flows.Connectors.Log;
+using BkBase.Flows.Delivery;
 using BkBase.Flows.Records;
 
 namespace BkBase.Host;
 
 /// <summary>Posted records to the embedded log: the records of one request into one partition, requests in turn.</summary>
-internal sealed class EmbeddedIngestLog(EmbeddedLog log, string directory) : IIngestLog
+internal sealed class EmbeddedIngestLog(EmbeddedLog log, ICheckpointStore checkpoints, string directory) : IIngestLog
 {
     private readonly ConcurrentDictionary<string, int> _turns = new(StringComparer.Ordinal);
 
@@ -31,10 +32,13 @@ internal sealed class EmbeddedIngestLog(EmbeddedLog log, string directory) : IIn
 
     private long ByMarks(string topic, TopicReader reader)
     {
+        // Only flows that do not run just now are asked for like this, and a folder answers at once.
+        var marks = checkpoints.ReadAsync(reader.Flow, CancellationToken.None).GetAwaiter().GetResult()
+            .Select(r => TaskRecordFormat.Decode(r.Record, r.Task)).Where(r => r.Source == reader.Source && r.Place.Length == 0).ToDictionary(r => r.Partition, r => r.Mark);
         long lag = 0;
         for (var i = log.Create(topic) - 1; i >= 0; i--)
         {
-            var next = Math.Max(log.Marks.Get(reader.Flow, reader.Source, i)?.Offset + 1 ?? 0, log.Head(topic, i));
+            var next = Math.Max(marks.GetValueOrDefault(i, -1) + 1, log.Head(topic, i));
             lag += Math.Max(0, log.Tail(topic, i) - next);
         }
 

@@ -38,7 +38,7 @@ internal sealed record RestartPolicy(TimeSpan Min, TimeSpan Max, int Seed)
 /// <summary>Keeps one flow running: starts it, starts it again after failures, drains it. Other flows never notice.</summary>
 internal sealed class FlowRunner : IDisposable
 {
-    private readonly Func<FlowHandle> _start;
+    private readonly Func<CancellationToken, Task<FlowHandle>> _start;
     private readonly RestartPolicy _policy;
     private readonly TimeProvider _time;
     private readonly Random _jitter;
@@ -49,7 +49,7 @@ internal sealed class FlowRunner : IDisposable
     private int _restarts;
     private Task _running = Task.CompletedTask;
 
-    public FlowRunner(FlowDefinition flow, Func<FlowHandle> start, RestartPolicy policy, TimeProvider time)
+    public FlowRunner(FlowDefinition flow, Func<CancellationToken, Task<FlowHandle>> start, RestartPolicy policy, TimeProvider time)
     {
         (Flow, _start, _policy, _time) = (flow, start, policy, time);
 
@@ -112,7 +112,7 @@ internal sealed class FlowRunner : IDisposable
             var since = _time.GetTimestamp();
             try
             {
-                var handle = _handle = _start();
+                var handle = _handle = await _start(_stop.Token);
                 if (_stop.IsCancellationRequested)
                 {
                     handle.Stop();
@@ -124,6 +124,12 @@ internal sealed class FlowRunner : IDisposable
 
                 await handle.Completion;
                 Change(_stop.IsCancellationRequested ? FlowState.Stopped : FlowState.Finished, null);
+                return;
+            }
+            catch (OperationCanceledException) when (_stop.IsCancellationRequested)
+            {
+                // Stopped before it ran.
+                Change(FlowState.Stopped, null);
                 return;
             }
             catch (Exception e)

@@ -45,11 +45,11 @@ internal static class Up
         var definitions = FlowSet.Read(platform.Catalog, options.Flows.Directory).Flows.Where(f => good.Contains(f.File)).ToList();
         var policy = new RestartPolicy(options.Flows.RestartMin, options.Flows.RestartMax, options.Flows.Seed);
         var hasKafka = options.Kafka.BootstrapServers is not null;
-        using var flows = new FlowSet([.. definitions.Select(f => new FlowRunner(f, () => Start(platform, f, hasKafka), policy, TimeProvider.System))], invalid);
+        using var flows = new FlowSet([.. definitions.Select(f => new FlowRunner(f, stop => StartAsync(platform, f, hasKafka, stop), policy, TimeProvider.System))], invalid);
         var progress = new UpProgress(flows, json);
 
         using var metrics = new UpMetrics(flows);
-        var log = new EmbeddedIngestLog(platform.Log, Path.GetFullPath(options.Store.Directory));
+        var log = new EmbeddedIngestLog(platform.Log, platform.Checkpoints, Path.GetFullPath(options.Store.Directory));
         var ingest = new Ingest(
             options.Ingest, IngestTopics.Of(definitions, hasKafka, options.Ingest.Topics), log, t => log.LagOf(t, flows.LagOf), metrics.Ingest, TimeProvider.System);
         await using var server = await UpServer.StartAsync(options.Http, ingest, () => Health(flows, store, stop));
@@ -64,15 +64,14 @@ internal static class Up
         ClickHouse = options.Store.ClickHouse,
         Kafka = new KafkaOptions(options.Kafka.BootstrapServers ?? "localhost:9092") { Settings = options.Kafka.Settings },
         Log = l => l with { Partitions = options.Log.Partitions, RetentionBytes = options.Log.RetentionBytes, Retention = options.Log.Retention },
-        ResumesFiles = true,
         Retrying = store.Note,
     };
 
-    private static FlowHandle Start(Platform platform, FlowDefinition flow, bool hasKafka)
+    private static async Task<FlowHandle> StartAsync(Platform platform, FlowDefinition flow, bool hasKafka, CancellationToken stop)
     {
         var log = new LogConnector(platform.Log);
-        var handle = platform.Run(flow, flow.Sources.Where(s => s.Type == "kafka" && !hasKafka)
-            .ToDictionary(s => s.Name, s => log.Open(s.Settings.Topic!), StringComparer.Ordinal));
+        var handle = await platform.StartAsync(flow, flow.Sources.Where(s => s.Type == "kafka" && !hasKafka)
+            .ToDictionary(s => s.Name, s => log.Open(s.Settings.Topic!), StringComparer.Ordinal), stop);
         platform.Metrics.Register(flow.Name, handle.Nodes);
         return handle;
     }

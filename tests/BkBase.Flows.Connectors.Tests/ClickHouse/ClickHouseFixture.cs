@@ -48,6 +48,16 @@ public sealed class ClickHouseFixture : IAsyncLifetime
         }
     }
 
+    /// <summary>Address of the store.</summary>
+    public Uri Address
+    {
+        get
+        {
+            Assert.SkipWhen(_address is null, $"no store: {_missing}");
+            return _address!;
+        }
+    }
+
     public ClickHouseConnector Connect(string database)
     {
         Assert.SkipWhen(_address is null, $"no store: {_missing}");

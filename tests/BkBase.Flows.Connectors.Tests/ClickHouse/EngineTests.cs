@@ -61,7 +61,7 @@ public sealed class EngineTests(ClickHouseFixture fixture) : IClassFixture<Click
         var builder = new BatchBuilder(Rows.Metric, 2000);
         var batches = Enumerable.Range(0, 200).Select(i => (StreamElement)Rows.Metrics(i * 1000, 1000, Rows.T0 + (i * 100_000L), 100, i % 2, builder)).ToArray();
         var sink = new ClickHouseSinkSettings(c, "t", TimeSpan.FromDays(36500), "UTC").Create();
-        var confirmed = await Source.From(batches).Via(sink.Create(new SinkContext("f", "r", "n", Rows.Metric, new FlowLimits { BlockRows = 30_000 }, TimeProvider.System) { Biz = 2 }))
+        var confirmed = await Source.From(batches).Via(sink.Create(new SinkContext("f", "r", "n", Rows.Metric, new FlowLimits { BlockRows = 30_000 }, TimeProvider.System, Rows.Ledger()) { Biz = 2 }))
             .RunWith(Sink.Seq<Confirmation>(), system.Materializer());
         Assert.Equal([198_999L, 199_999L], confirmed.GroupBy(x => x.Partition).OrderBy(g => g.Key).Select(g => g.Last().Offset));
         Assert.Equal(["200000", "200000", "19999900000"], (await c.Session.QueryAsync("SELECT count(), uniqExact(value), toInt64(sum(value)) FROM ch_sink.`2_t`"))[0]);
@@ -75,7 +75,7 @@ public sealed class EngineTests(ClickHouseFixture fixture) : IClassFixture<Click
         using var system = ActorSystem.Create("ch");
         var now = TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds();
         var batch = DeadLetters.ToBatch(DeadLetters.Builder(), "f", "r", "n", now, new Lineage("in", 3, 10, 20), [Rejection.Create(RejectReason.NotJson, "$.a", "no JSON", 12, 0, "{"u8)]);
-        var confirmed = await Source.Single((StreamElement)batch).Via(c.DeadLetterSink().Create(new SinkContext("f", "r", "n", DeadLetters.Schema, new FlowLimits(), TimeProvider.System)))
+        var confirmed = await Source.Single((StreamElement)batch).Via(c.DeadLetterSink().Create(new SinkContext("f", "r", "n", DeadLetters.Schema, new FlowLimits(), TimeProvider.System, Rows.Ledger())))
             .RunWith(Sink.Seq<Confirmation>(), system.Materializer());
         Assert.Equal(new Confirmation("in", 3, 20), Assert.Single(confirmed));
         Assert.Equal(["f", "not_json", "12", "3", "{"], (await c.Session.QueryAsync("SELECT flow, reason, offset, partition, sample FROM ch_dead.dead_letters"))[0]);

@@ -1,3 +1,4 @@
+using BkBase.Flows.Delivery;
 using BkBase.Flows.Records;
 
 namespace BkBase.Flows.Connectors.Tests.ClickHouse;
@@ -32,6 +33,9 @@ internal static class Rows
         new Field("nf", ColumnType.Float64, Nullable: true),
         new Field("nt", ColumnType.Text, Nullable: true),
         new Field("nd", ColumnType.DateTime, Nullable: true));
+
+    /// <summary>A ledger that nothing resumes from.</summary>
+    public static EdgeLedger Ledger() => FlowLedger.InMemory("flow", "rev", TimeProvider.System).Edge("t", ["in"]);
 
     public static RecordBatch Metrics(long first, int rows, long time = T0, long step = 10, int partition = 0, BatchBuilder? builder = null)
     {

@@ -123,7 +123,7 @@ public sealed class FileSinkTests : StreamTest
 
     private static ISink Sink(FileConnector connector, string path = "sub/out.ndjson", long? rotate = null) => new FileSinkSettings(connector, path, rotate).Create();
 
-    private static SinkContext Context(Schema schema) => new("f", "r", "n", schema, new FlowLimits(), TimeProvider.System);
+    private static SinkContext Context(Schema schema) => new("f", "r", "n", schema, new FlowLimits(), TimeProvider.System, Rows.Ledger());
 
     private static List<double> Values(string file)
     {

@@ -29,20 +29,16 @@ public sealed class FileSourceTests : StreamTest
     public async Task GoesOnAfterTheMark(bool gzip)
     {
         Write("a.ndjson", string.Join('\n', Lines), gzip);
-        await using (var marks = new MarkStore(Path.Combine(Folder, "marks")))
-        {
-            var first = Run(new FileConnector(Folder, marks).Open("a.ndjson"), Context());
-            await first.Done.WaitAsync(Deadline);
-            first.Control.Confirm(0, first.Got.ElementAt(6_999).Offset);
-        }
-
-        await using var again = new MarkStore(Path.Combine(Folder, "marks"));
-        var second = Run(new FileConnector(Folder, again).Open("a.ndjson"), Context());
+        var path = Path.GetFullPath(Path.Combine(Folder, "a.ndjson"));
+        var first = Run(new FileConnector(Folder).Open("a.ndjson"), Resumed(place: path));
+        await first.Done.WaitAsync(Deadline);
+        await MarkAsync(0, first.Got.ElementAt(6_999).Offset, place: path);
+        var second = Run(new FileConnector(Folder).Open("a.ndjson"), Resumed(place: path));
         await second.Done.WaitAsync(Deadline);
         Assert.Equal(Lines[7_000..], second.Texts);
 
         Write("a.ndjson", "{\"other\":1}\n", gzip);
-        var error = await Assert.ThrowsAsync<FileSourceException>(() => Run(new FileConnector(Folder, again).Open("a.ndjson"), Context()).Done.WaitAsync(Deadline));
+        var error = await Assert.ThrowsAsync<FileSourceException>(() => Run(new FileConnector(Folder).Open("a.ndjson"), Resumed(place: path)).Done.WaitAsync(Deadline));
         Assert.Contains("is not the file", error.Message, StringComparison.Ordinal);
     }
 

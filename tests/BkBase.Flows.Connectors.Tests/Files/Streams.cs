@@ -3,6 +3,7 @@ using System.Text;
 using Akka.Actor;
 using Akka.Streams;
 using Akka.Streams.Dsl;
+using BkBase.Flows.Delivery;
 using BkBase.Flows.Graph;
 
 namespace BkBase.Flows.Connectors.Tests.Files;
@@ -12,6 +13,7 @@ public abstract class StreamTest : IAsyncLifetime
 {
     protected static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);
     private readonly ActorSystem _system = ActorSystem.Create("test", "akka.loglevel=ERROR");
+    private readonly MemoryCheckpointStore _checkpoints = new();
 
     protected string Folder { get; } = Directory.CreateTempSubdirectory("bkbase").FullName;
 
@@ -27,7 +29,25 @@ public abstract class StreamTest : IAsyncLifetime
     }
 
     protected static SourceContext Context(string flow = "f", StartKind start = StartKind.Head, long at = 0, int batch = 4096) =>
-        new(flow, "input", new StartPosition(start, at), TimeProvider.System, batch);
+        new(flow, "input", new StartPosition(start, at), TimeProvider.System, FlowLedger.InMemory(flow, "rev", TimeProvider.System).Source("input"), batch);
+
+    /// <summary>A context whose claims go on at what <see cref="MarkAsync"/> has set.</summary>
+    protected SourceContext Resumed(string flow = "f", string place = "")
+    {
+        var ledger = FlowLedger.OpenAsync(flow, "rev", _checkpoints, TimeProvider.System, TimeSpan.FromHours(1), CancellationToken.None).GetAwaiter().GetResult();
+        ledger.Edge("test", ["input"]);
+        return Context(flow) with { Ledger = ledger.Source("input", place) };
+    }
+
+    /// <summary>Everything of a partition up to an offset is durable, says its record from now on.</summary>
+    protected async Task MarkAsync(int partition, long offset, string flow = "f", string place = "")
+    {
+        var task = TaskRecord.TaskOf(flow, "input", partition, place);
+        var claim = await _checkpoints.ClaimAsync(task, CancellationToken.None);
+        var record = TaskRecordFormat.Decode(claim.Record, task);
+        record = record with { Edges = record.Edges.SetItem("test", EdgeProgress.At(offset)) };
+        Assert.Empty(await _checkpoints.PublishAsync([new Publication(task, claim.Epoch, TaskRecordFormat.Encode(record))], CancellationToken.None));
+    }
 
     protected Running Run(ISource source, SourceContext context, Func<Task>? each = null)
     {

@@ -163,5 +163,5 @@ public sealed class KafkaSinkTests : KafkaTest
     private static ISink Sink(KafkaConnector connector, string topic, string? key) =>
         new KafkaSinkSettings(connector, topic, key is null ? null : new Located(key, new Position(1, 1))).Create();
 
-    private static SinkContext Context() => new("f", "r", "n", Rows.Metric, new FlowLimits(), TimeProvider.System);
+    private static SinkContext Context() => new("f", "r", "n", Rows.Metric, new FlowLimits(), TimeProvider.System, Rows.Ledger());
 }

@@ -39,7 +39,7 @@ public sealed class EmbeddedLogTests : StreamTest
     {
         await using (var log = EmbeddedLog.Open(Options with { Partitions = 2 }, TimeProvider.System))
         {
-            var run = Run(new LogConnector(log).Open("t"), Context());
+            var run = Run(new LogConnector(log).Open("t"), Resumed());
             await log.AppendAsync("t", 1, Batch(0, 100));
             await run.Count(100);
             await log.AppendAsync("t", 1, Batch(100, 100));
@@ -49,10 +49,11 @@ public sealed class EmbeddedLogTests : StreamTest
             run.Control.Confirm(1, 149);
             Assert.Equal(50, run.Control.Lag()[1].Records);
             await run.Stop();
+            await MarkAsync(1, 149);
         }
 
         await using var again = EmbeddedLog.Open(Options, TimeProvider.System);
-        var second = Run(new LogConnector(again).Open("t", bounded: true), Context());
+        var second = Run(new LogConnector(again).Open("t", bounded: true), Resumed());
         await second.Done.WaitAsync(Deadline);
         Assert.Equal(Enumerable.Range(150, 50).Select(i => (1, (long)i, Text(i))), second.Got);
     }
@@ -147,9 +148,9 @@ public sealed class EmbeddedLogTests : StreamTest
         var options = Options with { RetentionBytes = 1 << 17 };
         await using var log = EmbeddedLog.Open(options, TimeProvider.System);
         await log.AppendAsync("t", 0, Batch(0, 10));
-        var first = Run(new LogConnector(log).Open("t", bounded: true), Context("old"));
+        var first = Run(new LogConnector(log).Open("t", bounded: true), Resumed("old"));
         await first.Done.WaitAsync(Deadline);
-        first.Control.Confirm(0, 4);
+        await MarkAsync(0, 4, "old");
         for (var i = 10; i < 100_010; i += 5_000)
         {
             await log.AppendAsync("t", 0, Batch(i, 5_000));
@@ -158,7 +159,7 @@ public sealed class EmbeddedLogTests : StreamTest
         log.Trim();
         var head = log.Head("t", 0);
         Assert.True(head > 5);
-        var run = Run(new LogConnector(log).Open("t", bounded: true), Context("old"));
+        var run = Run(new LogConnector(log).Open("t", bounded: true), Resumed("old"));
         await run.Done.WaitAsync(Deadline);
         Assert.Equal(head - 5, Assert.IsAssignableFrom<ISourceStatus>(run.Control).LostRecords);
         Assert.Equal(head, run.Got.First().Offset);
@@ -189,44 +190,15 @@ public sealed class EmbeddedLogTests : StreamTest
         await using (var log = EmbeddedLog.Open(Options, TimeProvider.System))
         {
             await log.AppendAsync("t", 0, Batch(0, 10));
-            var run = Run(new LogConnector(log).Open("t", bounded: true), Context());
+            var run = Run(new LogConnector(log).Open("t", bounded: true), Resumed());
             await run.Done.WaitAsync(Deadline);
-            run.Control.Confirm(0, 9);
+            await MarkAsync(0, 9);
         }
 
         Directory.Delete(Path.Combine(Options.Directory, "topics", "t"), recursive: true);
         await using var again = EmbeddedLog.Open(Options, TimeProvider.System);
-        var error = await Assert.ThrowsAsync<IOException>(() => Run(new LogConnector(again).Open("t"), Context()).Done.WaitAsync(Deadline));
+        var error = await Assert.ThrowsAsync<IOException>(() => Run(new LogConnector(again).Open("t"), Resumed()).Done.WaitAsync(Deadline));
         Assert.Contains("a mark beyond the end of its partition (0)", error.Message, StringComparison.Ordinal);
-    }
-
-    [Fact]
-    public async Task AMarkThatCannotBeWrittenStillFreesTheLock()
-    {
-        var log = EmbeddedLog.Open(Options, TimeProvider.System);
-        Directory.CreateDirectory(Path.Combine(Options.Directory, "marks"));
-        await File.WriteAllTextAsync(Path.Combine(Options.Directory, "marks", "f"), "a file where a folder belongs");
-        log.Marks.Set("f", "s", 0, new Mark(1));
-        var error = await Assert.ThrowsAsync<IOException>(async () => await log.DisposeAsync());
-        Assert.Contains("cannot be written", error.Message, StringComparison.Ordinal);
-        await using var again = EmbeddedLog.Open(Options, TimeProvider.System);
-    }
-
-    [Fact]
-    public async Task AMarkWhoseWriteFailedIsTriedAgainAtTheEnd()
-    {
-        var blocker = Path.Combine(Options.Directory, "marks", "f");
-        await using (var log = EmbeddedLog.Open(Options, TimeProvider.System))
-        {
-            Directory.CreateDirectory(Path.Combine(Options.Directory, "marks"));
-            await File.WriteAllTextAsync(blocker, "");
-            log.Marks.Set("f", "s", 0, new Mark(1));
-            await Assert.ThrowsAsync<IOException>(log.Marks.FlushAsync);
-            File.Delete(blocker);
-        }
-
-        await using var again = EmbeddedLog.Open(Options, TimeProvider.System);
-        Assert.Equal(1, again.Marks.Get("f", "s", 0)!.Value.Offset);
     }
 
     [Fact]

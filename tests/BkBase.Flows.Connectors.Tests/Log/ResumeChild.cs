@@ -5,6 +5,8 @@ using BkBase.Flows.Connectors.Log;
 using BkBase.Flows.Definition;
 using BkBase.Flows.Etl;
 using BkBase.Flows.Graph;
+using BkBase.Flows.Runtime;
+using BkBase.Flows.Runtime.Checkpoints;
 
 namespace BkBase.Flows.Connectors.Tests.Log;
 
@@ -26,7 +28,9 @@ internal static class ResumeChild
               - { type: file, path: out.ndjson, rotate: 200KiB }
             """).Flow!;
         using var system = ActorSystem.Create("resume", "akka.loglevel=ERROR");
-        await FlowCompiler.Run(flow, new FlowEnvironment(TimeProvider.System, new NullSink()), system.Materializer()).Completion;
+        var launcher = new FlowLauncher(new DirectoryCheckpointStore(Path.Combine(folder, "checkpoints")), new FlowReader(catalog));
+        var handle = await launcher.StartAsync(flow, new FlowEnvironment(TimeProvider.System, new NullSink()), system.Materializer(), CancellationToken.None);
+        await handle.Completion;
         await system.Terminate();
         return 0;
     }

@@ -1,0 +1,100 @@
+using System.Buffers.Binary;
+using System.Collections.Immutable;
+using System.Security.Cryptography;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace BkBase.Flows.Delivery;
+
+/// <summary>
+/// Bytes of a <see cref="TaskRecord"/>: "BKCP", the version (UInt16, little endian), the first 8 bytes of the SHA-256
+/// of the body, the body as JSON. A program reads its own version and the one before, and refuses newer ones.
+/// </summary>
+public static partial class TaskRecordFormat
+{
+    /// <summary>The version written.</summary>
+    public const ushort Version = 1;
+
+    private const int HeaderLength = 14;
+
+    /// <summary>Bytes of a record.</summary>
+    public static byte[] Encode(TaskRecord record)
+    {
+        var body = JsonSerializer.SerializeToUtf8Bytes(Body.Of(record), BodyContext.Default.Body);
+        var bytes = new byte[HeaderLength + body.Length];
+        "BKCP"u8.CopyTo(bytes);
+        BinaryPrimitives.WriteUInt16LittleEndian(bytes.AsSpan(4), Version);
+        Span<byte> hash = stackalloc byte[32];
+        SHA256.HashData(body, hash);
+        hash[..8].CopyTo(bytes.AsSpan(6));
+        body.CopyTo(bytes.AsSpan(HeaderLength));
+        return bytes;
+    }
+
+    /// <summary>The record of these bytes.</summary>
+    /// <exception cref="CheckpointException">The bytes are damaged, of something else, or of a newer version.</exception>
+    public static TaskRecord Decode(ReadOnlySpan<byte> bytes, string task)
+    {
+        if (bytes.Length < HeaderLength || !bytes.StartsWith("BKCP"u8))
+        {
+            throw new CheckpointException($"checkpoint of {task} is not a checkpoint record ({bytes.Length} bytes without its header)");
+        }
+
+        var version = BinaryPrimitives.ReadUInt16LittleEndian(bytes[4..]);
+        if (version is 0 or > Version)
+        {
+            throw new CheckpointException($"checkpoint of {task} has version {version}; this program reads up to {Version}: run the program that wrote it, or a newer one");
+        }
+
+        var body = bytes[HeaderLength..];
+        Span<byte> hash = stackalloc byte[32];
+        SHA256.HashData(body, hash);
+        if (!hash[..8].SequenceEqual(bytes[6..HeaderLength]))
+        {
+            throw new CheckpointException($"checkpoint of {task} is damaged: its checksum does not fit its {body.Length} bytes");
+        }
+
+        var record = (JsonSerializer.Deserialize(body, BodyContext.Default.Body) ?? throw new CheckpointException($"checkpoint of {task} is empty")).ToRecord();
+        return record.Task == task ? record : throw new CheckpointException($"checkpoint of {task} is that of {record.Task}: a foreign file stands in its place");
+    }
+
+    private sealed record Body(
+        string Flow, string Revision, string Source, int Partition, string Place, string Incarnation, int Generation, long Begun, Dictionary<string, BodyEdge> Edges)
+    {
+        public static Body Of(TaskRecord r) => new(
+            r.Flow, r.Revision, r.Source, r.Partition, r.Place, r.Incarnation, r.Generation, r.Begun,
+            r.Edges.ToDictionary(e => e.Key, e => new BodyEdge(e.Value.Mark, [.. e.Value.Blocks]), StringComparer.Ordinal));
+
+        public TaskRecord ToRecord() => new()
+        {
+            Flow = Flow,
+            Revision = Revision,
+            Source = Source,
+            Partition = Partition,
+            Place = Place,
+            Incarnation = Incarnation,
+            Generation = Generation,
+            Begun = Begun,
+            Edges = Edges.ToImmutableSortedDictionary(e => e.Key, e => new EdgeProgress(e.Value.Mark, [.. e.Value.Blocks]), StringComparer.Ordinal),
+        };
+    }
+
+    private sealed record BodyEdge(long Mark, RecordedBlock[] Blocks);
+
+    [JsonSerializable(typeof(Body))]
+    [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingDefault)]
+    private sealed partial class BodyContext : JsonSerializerContext;
+}
+
+/// <summary>A checkpoint cannot be used; the message says which, why and what to do.</summary>
+public class CheckpointException(string message, Exception? inner = null) : Exception(message, inner);
+
+/// <summary>Offsets of a record count in something that is not there any more.</summary>
+public sealed class IncarnationException(string task, string was, string now)
+    : CheckpointException($"{task} counts in '{was}', but there is '{now}' now: the file or topic is another one. Start the flow afresh to read it from its beginning");
+
+/// <summary>Another owner has claimed the task since: this one must write nothing more.</summary>
+public sealed class FencedException(string task) : CheckpointException($"{task} has another owner now; this process writes no more of it")
+{
+    public string Task { get; } = task;
+}
