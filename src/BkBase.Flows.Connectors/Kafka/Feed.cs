@@ -18,6 +18,23 @@ internal sealed class Feed(string topic, int partition, long next)
     public bool IsLost { get; set; }
 
     public List<FeedMember> Members { get; } = [];
+
+    /// <summary>Adds a record to what the members have, unless the feed stands behind it already.</summary>
+    public void Add(KafkaMessage message)
+    {
+        if (message.Offset < Next)
+        {
+            return;
+        }
+
+        (Next, IsChanged) = (message.Offset + 1, true);
+        var payload = message.Payload;
+        var time = message.Time;
+        foreach (var member in Members)
+        {
+            member.Add(payload, message.Offset, time);
+        }
+    }
 }
 
 /// <summary>One reader's part in a feed.</summary>

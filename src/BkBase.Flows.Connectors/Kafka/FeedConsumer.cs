@@ -234,9 +234,15 @@ internal sealed class FeedConsumer : IDisposable
             }
 
             records++;
+            if (message.Error is ErrorCode.Local_PartitionEOF)
+            {
+                continue; // the settings of the client ask for it
+            }
+
             if (message.Error != ErrorCode.NoError)
             {
-                isWell &= Heed(message);
+                isWell = false;
+                Heed(message);
                 continue;
             }
 
@@ -259,29 +265,11 @@ internal sealed class FeedConsumer : IDisposable
             _feeds.TryGetValue((message.Topic, message.Partition), out _feed);
         }
 
-        if (_feed is null || message.Offset < _feed.Next)
-        {
-            return;
-        }
-
-        _feed.Next = message.Offset + 1;
-        _feed.IsChanged = true;
-        var payload = message.Payload;
-        var time = message.Time;
-        foreach (var member in _feed.Members)
-        {
-            member.Add(payload, message.Offset, time);
-        }
+        _feed?.Add(message);
     }
 
-    // False when all is not well.
-    private bool Heed(KafkaMessage message)
+    private void Heed(KafkaMessage message)
     {
-        if (message.Error == ErrorCode.Local_PartitionEOF)
-        {
-            return true; // no error: the settings of the client ask for it
-        }
-
         var e = message.Exception();
         if (e.Error.IsFatal)
         {
@@ -294,8 +282,6 @@ internal sealed class FeedConsumer : IDisposable
         {
             feed.IsLost = true;
         }
-
-        return false;
     }
 
     // Counts what retention took before it was read, and goes on behind it.
