@@ -1,4 +1,3 @@
-using BenchmarkDotNet.Configs;
 using BenchmarkDotNet.Running;
 using BkBase.Benchmarks;
 
@@ -8,5 +7,5 @@ if (args is ["parse-ratios", .. var rest])
 }
 else
 {
-    BenchmarkSwitcher.FromAssembly(System.Reflection.Assembly.GetExecutingAssembly()).Run(args, DefaultConfig.Instance.WithBuildTimeout(TimeSpan.FromMinutes(10))); // a busy machine builds slowly
+    BenchmarkSwitcher.FromAssembly(System.Reflection.Assembly.GetExecutingAssembly()).Run(args);
 }
