@@ -89,13 +89,13 @@ public sealed class CliReplayTests(CliStore store) : IClassFixture<CliStore>
     {
         Cli.SkipWithoutEngine();
         using var folder = new CliFolder();
-        folder.Write("gone.yaml", CliFlows.Lines("gone").Replace("cost: { type: float64, nullable: true }", "cost: { type: float64 }", StringComparison.Ordinal));
-        folder.Write("app.ndjson", CliFlows.Line(Now, "whole", cost: "null"), CliFlows.Line(Now, new string('x', 5000), cost: "null"), CliFlows.Line(Now, "good"));
+        folder.Write("gone.yaml", Flow("gone", required: true));
+        folder.Write("app.ndjson", Record(("part", "1"), ("lost", null)), Line("whole"), Line(new string('x', 5000)), Line("good", ",\"unit\":\"s\""));
         await RunAsync(folder, "gone");
-        folder.Write("app.ndjson", CliFlows.Line(Now, "intruder", cost: "null"));
-        folder.Write("gone.yaml", CliFlows.Lines("gone"));
-        Assert.Equal(["missing_field gone 1 0", "missing_field rows 1 1"], (await ReplayAsync(folder, "gone", "--apply")).Order());
-        Assert.Equal(["good 1", "whole null"], await RowsAsync("gone"));
+        folder.Write("app.ndjson", Line("intruder"));
+        folder.Write("gone.yaml", Flow("gone", required: false));
+        Assert.Equal(["missing_field gone 2 0", "missing_field rows 1 1"], (await ReplayAsync(folder, "gone", "--apply")).Order());
+        Assert.Equal(["good null", "part 1", "whole null"], await RowsAsync("gone"));
     }
 
     [Fact]
@@ -135,7 +135,7 @@ public sealed class CliReplayTests(CliStore store) : IClassFixture<CliStore>
         flow: {{name}}
         biz: 2
         sources:
-          - { name: lines, {{source}}, etl: { type: json, explode: items, time: { path: ts, unit: ms }, fields: { level: { role: dimension }, cost: { type: float64{{(required ? "" : ", nullable: true")}} }, msg: { type: text } } } }
+          - { name: lines, {{source}}, etl: { type: json, explode: items, time: { path: ts, unit: ms }, fields: { level: { role: dimension }, cost: { type: float64, nullable: true }, msg: { type: text }{{(required ? ", unit: { type: string }" : "")}} } } }
         nodes:
           - { name: errors, type: filter, where: "msg != 'drop'" }
         sinks:
@@ -143,7 +143,9 @@ public sealed class CliReplayTests(CliStore store) : IClassFixture<CliStore>
         """;
 
     private static string Record(params (string Message, string? Cost)[] items) =>
-        $$"""{"items":[{{string.Join(',', items.Select(i => $$"""{"ts":{{Now}},"level":"error","msg":"{{i.Message}}"{{(i.Cost is null ? "" : $",\"cost\":{i.Cost}")}}}"""))}}]}""";
+        $$"""{"items":[{{string.Join(',', items.Select(i => $$"""{"ts":{{Now}},"level":"error","msg":"{{i.Message}}"{{(i.Cost is null ? "" : $",\"cost\":{i.Cost},\"unit\":\"ms\"")}}}"""))}}]}""";
+
+    private static string Line(string message, string more = "") => $$"""{"ts":{{Now}},"level":"error","msg":"{{message}}"{{more}}}""";
 
     private async Task RunAsync(CliFolder folder, string flow)
     {

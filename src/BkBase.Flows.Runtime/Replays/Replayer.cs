@@ -194,7 +194,7 @@ public sealed class Replayer(FlowDefinition current, TimeProvider time, IMateria
         }
 
         var handle = FlowCompiler.Run(
-            flow,
+            flow with { Limits = flow.Limits with { Rejected = 1 } },
             new FlowEnvironment(time, letters)
             {
                 Sources = flow.Sources.ToDictionary(s => s.Name, s => (ISource)new MemorySource(s.Name == source ? input : []), StringComparer.Ordinal),

@@ -66,6 +66,7 @@ public sealed class FlowReader(FlowCatalog catalog)
         new("dictionary", KeyKind.Size, "bytes of the string dictionary before it is swapped"),
         new("future", KeyKind.Duration, "how far event time may lie ahead of the append time"),
         new("record", KeyKind.Size, "bytes of one record at most"),
+        new("rejected", KeyKind.Number, "share of a source's rows that may be refused before it is paused, such as 0.5; default 1: never") { Min = 0, Max = 1 },
     ];
 
     /// <summary>Reads one text.</summary>
@@ -210,6 +211,7 @@ public sealed class FlowReader(FlowCatalog catalog)
             Dictionary = section.Size("dictionary") ?? d.Dictionary,
             Future = section.Duration("future") ?? d.Future,
             Record = section.Size("record") ?? d.Record,
+            Rejected = section.Number("rejected") ?? d.Rejected,
         };
     }
 }

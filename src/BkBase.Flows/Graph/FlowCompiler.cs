@@ -128,6 +128,11 @@ public static class FlowCompiler
             }
 
             var counters = handle.Count(definition.Name, definition.EtlType);
+            if (flow.Limits.Rejected < 1)
+            {
+                records = records.Via(new RejectionBrake(flow.Limits, counters, handle.AtStop));
+            }
+
             var etl = builder.Add(new EtlStage(definition.Name, definition.Etl.Create(), flow.Limits, source.IsBounded, counters));
             builder.From(builder.Add(records)).To(etl.In);
             _outlets[definition.Name] = environment.Choose is not { } choose ? etl.Out0

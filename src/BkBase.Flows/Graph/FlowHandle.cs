@@ -14,6 +14,7 @@ public sealed class FlowHandle
     private readonly List<NodeCounters> _counters = [];
     private readonly List<SinkRows> _sinks = [];
     private readonly List<Task> _tails = [];
+    private readonly List<Action> _stops = [];
     private long _deadLetters;
     private readonly List<HashSet<string>> _edges = [];
     private readonly Dictionary<(string Source, int Partition), PartitionProgress> _progress = [];
@@ -51,6 +52,11 @@ public sealed class FlowHandle
         {
             source.Stop();
         }
+
+        foreach (var stop in StopActions())
+        {
+            stop();
+        }
     }
 
     /// <summary>Largest offset that is durable everywhere, per source and partition.</summary>
@@ -87,6 +93,23 @@ public sealed class FlowHandle
     internal void Attach(string source, ISourceControl control) => _sources[source] = control;
 
     internal void Attach(Task tail) => _tails.Add(tail);
+
+    /// <summary>Calls that too when the flow is stopped. From any thread.</summary>
+    internal void AtStop(Action action)
+    {
+        lock (_lock)
+        {
+            _stops.Add(action);
+        }
+    }
+
+    private Action[] StopActions()
+    {
+        lock (_lock)
+        {
+            return [.. _stops];
+        }
+    }
 
     internal void Started()
     {

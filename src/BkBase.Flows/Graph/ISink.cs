@@ -57,6 +57,9 @@ public sealed record FlowLimits
     /// <summary>How far event time may lie after a record's append time before the row is rejected.</summary>
     public TimeSpan Future { get; init; } = TimeSpan.FromHours(1);
 
+    /// <summary>Share of a source's rows that may be refused, over 1000 at least, before it is paused; 1 for any.</summary>
+    public double Rejected { get; init; } = 1;
+
     /// <summary>Bytes of one record at most.</summary>
     public long Record { get; init; } = 8L << 20;
 }

@@ -8,14 +8,15 @@ namespace BkBase.Host;
 /// <param name="Records">Records not yet confirmed; null when not known.</param>
 /// <param name="Seconds">Age of the oldest of them; null when not known.</param>
 /// <param name="Waiting">What it waits for; null when all is well.</param>
-internal sealed record SourceHealth(string Source, string Reads, long? Records, double? Seconds, string? Waiting);
+/// <param name="Paused">Whether it reads nothing more because too much of it was refused (limits.rejected).</param>
+internal sealed record SourceHealth(string Source, string Reads, long? Records, double? Seconds, string? Waiting, bool Paused);
 
 /// <summary>State of one flow, or of a file that is none.</summary>
 internal sealed record FlowHealth(string Flow, string File, FlowState State, string? Error, int Restarts, IReadOnlyList<SourceHealth> Sources)
 {
     /// <summary>Whether it does what it should.</summary>
     [JsonIgnore]
-    public bool IsWell => State is FlowState.Running or FlowState.Finished;
+    public bool IsWell => State is FlowState.Running or FlowState.Finished && !Sources.Any(s => s.Paused);
 }
 
 /// <summary>The flows of a folder: those that run, and the files that cannot.</summary>
@@ -81,12 +82,14 @@ internal sealed class FlowSet(IReadOnlyList<FlowRunner> runners, IReadOnlyList<F
         return new FlowHealth(runner.Flow.Name, runner.Flow.File, runner.State, runner.Error, runner.Restarts, [.. runner.Flow.Sources.Select(s =>
         {
             var lag = lags?.GetValueOrDefault(s.Name) ?? [];
+            var paused = handle?.Nodes.FirstOrDefault(n => n.Node == s.Name)?.Trouble;
             return new SourceHealth(
                 s.Name,
                 s.Settings.Describe,
                 lag.Count == 0 || lag.Any(p => p.Records < 0) ? null : lag.Sum(p => p.Records),
                 lag.Count == 0 || lag.Any(p => p.Seconds < 0) ? null : lag.Max(p => p.Seconds),
-                (handle?.Sources.GetValueOrDefault(s.Name) as ISourceStatus)?.Status);
+                (handle?.Sources.GetValueOrDefault(s.Name) as ISourceStatus)?.Status ?? paused,
+                paused is not null);
         })]);
     }
 }
