@@ -115,10 +115,10 @@ public sealed class Replayer(FlowDefinition current, TimeProvider time, IMateria
         return new ReplayRows(results!, [.. sinks.Select(s => (s.Sink, (IReadOnlyList<RecordBatch>)[.. s.Batches.Select(b => Renumber(b, open))]))]);
     }
 
-    private static ReplayResult Result(ReplayRecord record, int chosen, int made, List<Rejection> refused) => (chosen, made) switch
+    private static ReplayResult Result(ReplayRecord record, int chosen, int made, List<Rejection> refused) => made switch
     {
-        (_, > 0) => new ReplayResult(ReplayOutcome.Rows, made, refused.Count == 0 ? "" : $"{refused.Count} items of it are refused again"),
-        (> 0, _) => new ReplayResult(ReplayOutcome.Filtered, 0, "the flow drops its rows"),
+        > 0 => new ReplayResult(ReplayOutcome.Rows, made, refused.Count == 0 ? "" : $"{refused.Count} items of it are refused again"),
+        _ when chosen > 0 => new ReplayResult(ReplayOutcome.Filtered, 0, "the flow drops its rows"),
         _ when refused.Count > 0 => new ReplayResult(ReplayOutcome.Refused, 0, Text(refused[0])),
         _ when record.Letters.Count == 0 => new ReplayResult(ReplayOutcome.Done, 0, "replayed before"),
         _ => new ReplayResult(ReplayOutcome.Filtered, 0, "it gives no rows"),
