@@ -9,6 +9,6 @@ if (args is ["parse-ratios", .. var rest])
 else
 {
     // The build of the benchmark's own program takes long on a busy machine.
-    var config = DefaultConfig.Instance.WithBuildTimeout(TimeSpan.FromMinutes(10));
+    var config = ManualConfig.Create(DefaultConfig.Instance).WithBuildTimeout(TimeSpan.FromMinutes(10));
     BenchmarkSwitcher.FromAssembly(System.Reflection.Assembly.GetExecutingAssembly()).Run(args, config);
 }
