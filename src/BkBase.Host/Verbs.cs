@@ -16,6 +16,7 @@ internal static class Verbs
         DescribeCommands.Schema(),
         DescribeCommands.Graph(),
         QueryCommand.Create(),
+        AuditCommand.Create(),
         BenchCommand.Create(),
         StoreCommand.Create(),
     ];

@@ -328,6 +328,12 @@ public sealed class UpProcessTests
         var samples = UpMetricsText.Parse(await answer.Content.ReadAsStringAsync(TestContext.Current.CancellationToken));
         Assert.Contains(samples, s => s.Name == "dotnet_process_memory_working_set_bytes" && s.Value > 0);
         Assert.Contains(samples, s => s.Name == "bkbase_ingest_records_total" && s.Labels["topic"] == "lines" && s.Labels["outcome"] == "rejected" && s.Value == 1);
+        foreach (var name in new[] { "bkbase_checkpoint_publications_total", "bkbase_checkpoint_bytes_total", "bkbase_checkpoint_duration_seconds_total" })
+        {
+            Assert.True(samples.Any(s => s.Name == name && s.Labels.ContainsKey("flow") && s.Value > 0), $"{name} is not among {string.Join(", ", samples.Select(s => s.Name).Where(n => n.Contains("checkpoint", StringComparison.Ordinal)).Distinct())}");
+        }
+
+        Assert.Contains(samples, s => s.Name == "bkbase_checkpoint_pending" && s.Value == 0);
         return samples.Where(s => s.Name == "bkbase_rows_total").ToDictionary(s => (s.Labels["flow"], s.Labels["node"], s.Labels["outcome"]), s => s.Value);
     }
 }

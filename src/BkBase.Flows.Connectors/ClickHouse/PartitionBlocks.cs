@@ -9,9 +9,14 @@ internal sealed class PartitionBlocks
     private readonly List<Block> _recorded = [];
     private List<RecordedBlock> _found = [];
 
-    public PartitionBlocks(string source, int partition, EdgeProgress progress)
+    private readonly string _table;
+    private RecordedBlock? _newest;
+
+    public PartitionBlocks(string source, int partition, string table, EdgeProgress progress)
     {
         (Source, Partition, Confirmed) = (source, partition, progress.Mark);
+        _table = table;
+        _newest = progress.Table == table ? progress.Newest : null;
         Recovery = progress.Blocks.IsEmpty ? null : new Recovery(progress.Blocks);
     }
 
@@ -45,13 +50,27 @@ internal sealed class PartitionBlocks
         Recovery = null;
     }
 
+    /// <summary>The table holds the block.</summary>
+    public void Confirm(Block block)
+    {
+        block.IsConfirmed = true;
+        if (_newest is null || _newest.Number < block.Number)
+        {
+            _newest = block.ToRecord();
+        }
+    }
+
     /// <summary>The block belongs to the record from now on.</summary>
     public void Record(Block block) => _recorded.Add(block);
 
     /// <summary>What the record says of this partition.</summary>
     public EdgeProgress Progress() => new(
         Confirmed,
-        [.. (Recovery?.Left(Confirmed) ?? _found).Concat(_recorded.Select(b => b.ToRecord())).OrderBy(b => b.Number)]);
+        [.. (Recovery?.Left(Confirmed) ?? _found).Concat(_recorded.Select(b => b.ToRecord())).OrderBy(b => b.Number)])
+    {
+        Table = _table,
+        Newest = _newest,
+    };
 
     /// <summary>Moves <see cref="Confirmed"/> on over all that is in; true when it moved.</summary>
     public bool Advance()

@@ -23,6 +23,9 @@ public sealed class FlowLedger : IAsyncDisposable
     private bool _isWanted;
     private bool _isClosing;
     private long _blocks;
+    private long _publications;
+    private long _publishedBytes;
+    private long _publishTicks;
     private volatile string? _trouble;
 
     private FlowLedger(string flow, string revision, ICheckpointStore store, long writer, TimeProvider time, TimeSpan interval)
@@ -40,7 +43,25 @@ public sealed class FlowLedger : IAsyncDisposable
     public string? Trouble => _trouble;
 
     /// <summary>Publications so far.</summary>
-    public long Publications { get; private set; }
+    public long Publications => Interlocked.Read(ref _publications);
+
+    /// <summary>Bytes of the records published so far.</summary>
+    public long PublishedBytes => Interlocked.Read(ref _publishedBytes);
+
+    /// <summary>Time that publications took so far, retries of a store that was away included.</summary>
+    public TimeSpan PublishTime => TimeSpan.FromTicks(Interlocked.Read(ref _publishTicks));
+
+    /// <summary>Blocks recorded and not yet confirmed, over all partitions and edges.</summary>
+    public int PendingBlocks
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _tasks.Values.Sum(t => t.Record.Edges.Values.Sum(e => e.Blocks.Count(b => !b.IsConfirmed)));
+            }
+        }
+    }
 
     /// <summary>Opens the ledger of a run: takes a writer's number of its own; claims nothing yet.</summary>
     /// <param name="flow">Name of the flow.</param>
@@ -72,7 +93,7 @@ public sealed class FlowLedger : IAsyncDisposable
         TaskRecord record;
         if (claim.Record is { } bytes)
         {
-            record = TaskRecordFormat.Decode(bytes, key);
+            record = TaskRecordFormat.Decode(bytes, key, claim.At);
             if (record.Incarnation != incarnation)
             {
                 throw new IncarnationException(key, record.Incarnation, incarnation);
@@ -274,8 +295,11 @@ public sealed class FlowLedger : IAsyncDisposable
 
             try
             {
+                var since = _time.GetTimestamp();
                 var refused = await RetryAsync(c => _store.PublishAsync(publications, c), _stop.Token);
-                Publications++;
+                Interlocked.Add(ref _publishTicks, _time.GetElapsedTime(since).Ticks);
+                Interlocked.Add(ref _publishedBytes, publications.Sum(p => (long)p.Record.Length));
+                Interlocked.Increment(ref _publications);
                 foreach (var (task, waiter) in batch)
                 {
                     if (refused.Contains(task.Record.Task, StringComparer.Ordinal))
