@@ -46,6 +46,7 @@ internal sealed class PartitionBlocks
     /// <summary>All rows that an earlier run recorded have passed: what the table holds of them stays in the record until the mark is behind it.</summary>
     public void EndRecovery()
     {
+        _newest = Newest();
         _found = [.. Recovery!.Left(Confirmed)];
         Recovery = null;
     }
@@ -69,7 +70,7 @@ internal sealed class PartitionBlocks
         [.. (Recovery?.Left(Confirmed) ?? _found).Concat(_recorded.Select(b => b.ToRecord())).OrderBy(b => b.Number)])
     {
         Table = _table,
-        Newest = _newest,
+        Newest = Newest(),
     };
 
     /// <summary>Moves <see cref="Confirmed"/> on over all that is in; true when it moved.</summary>
@@ -90,4 +91,7 @@ internal sealed class PartitionBlocks
 
         return moved;
     }
+
+    // A block that was found by reading back counts like one that was answered.
+    private RecordedBlock? Newest() => Recovery?.NewestConfirmed is { } found && (_newest is null || _newest.Number < found.Number) ? found : _newest;
 }
