@@ -26,7 +26,7 @@ internal static class AuditCommand
             "audit",
             "Compare the checkpoints of a flow with its tables: names blocks that are missing, partial or double. 0 when the tables are exact, 1 with a list otherwise. The flow may run meanwhile.",
             "bkbase audit flows/k8s/container_logs.yaml --store data",
-            "bkbase audit k8s_container_logs --store data --json") { flow, store, clickHouse, accept, json };
+            "bkbase audit flows/k8s/container_logs.yaml --store data --json") { flow, store, clickHouse, accept, json };
         command.SetAction((parsed, stop) => Guard.RunAsync(() => RunAsync(
             new Settings(parsed.GetValue(flow)!, parsed.GetValue(store)!, parsed.GetValue(clickHouse), parsed.GetValue(accept), parsed.GetValue(json)), stop)));
         return command;

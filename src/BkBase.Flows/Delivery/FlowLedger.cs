@@ -243,6 +243,18 @@ public sealed class FlowLedger : IAsyncDisposable
         return task.Waiter.Task;
     }
 
+    // Also those who came while the publication was under way: nothing of the task is published any more.
+    private void Fence(OwnedTask task, TaskCompletionSource? waiter)
+    {
+        lock (_gate)
+        {
+            task.IsFenced = true;
+            waiter?.TrySetException(new FencedException(task.Record.Task));
+            task.Waiter?.TrySetException(new FencedException(task.Record.Task));
+            task.Waiter = null;
+        }
+    }
+
     private void OnTick()
     {
         lock (_gate)
@@ -304,8 +316,7 @@ public sealed class FlowLedger : IAsyncDisposable
                 {
                     if (refused.Contains(task.Record.Task, StringComparer.Ordinal))
                     {
-                        task.IsFenced = true;
-                        waiter?.TrySetException(new FencedException(task.Record.Task));
+                        Fence(task, waiter);
                     }
                     else
                     {
