@@ -158,7 +158,7 @@ public sealed class CrashTests(ClickHouseFixture fixture) : IClassFixture<ClickH
             var reading = reader.Read("crash.yaml", text);
             Assert.True(reading.Flow is not null, string.Join('\n', reading.Diagnostics));
             var flow = reading.Flow with { Limits = new FlowLimits { BlockRows = 1 + random.Next(200), Flush = TimeSpan.FromMilliseconds(random.Next(1, 60)), Pending = 1 + random.Next(4) } };
-            var runner = new FlowLauncher(new DyingStore(store, seed, calm, _dead.Token), reader) 
+            var runner = new FlowLauncher(new DyingStore(store, seed, calm, _dead.Token), reader)
             {
                 Interval = TimeSpan.FromMilliseconds(5),
                 Verify = new TableAudit(connector, TimeProvider.System).EnsureNotBehindAsync,
