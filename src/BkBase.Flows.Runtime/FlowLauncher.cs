@@ -17,6 +17,9 @@ public sealed class FlowLauncher(ICheckpointStore checkpoints, FlowReader reader
     /// <summary>Time between publications of a record that nobody waits for.</summary>
     public TimeSpan Interval { get; init; } = TimeSpan.FromSeconds(2);
 
+    /// <summary>Told the records before anything is read or written; throws when the tables do not hold what they say.</summary>
+    public Func<IReadOnlyList<TaskRecord>, CancellationToken, Task>? Verify { get; init; }
+
     /// <summary>Starts a flow; first ends what an earlier revision of it left open.</summary>
     /// <param name="flow">The flow; its text is kept until no record names it.</param>
     /// <param name="environment">What the flow needs of the process; its ledger is set here.</param>
@@ -25,7 +28,13 @@ public sealed class FlowLauncher(ICheckpointStore checkpoints, FlowReader reader
     {
         await checkpoints.KeepRevisionAsync(flow.Name, flow.Revision, flow.Text, cancel);
         var places = flow.Sources.ToDictionary(s => s.Name, s => (environment.Sources.GetValueOrDefault(s.Name) ?? s.Settings.Create()).Place, StringComparer.Ordinal);
-        foreach (var open in (await RecordsAsync(flow.Name, cancel))
+        var records = await RecordsAsync(flow.Name, cancel);
+        if (Verify is { } verify)
+        {
+            await verify(records, cancel);
+        }
+
+        foreach (var open in records
             .Where(r => r.IsOpen && r.Revision != flow.Revision && places.GetValueOrDefault(r.Source, "") == r.Place).GroupBy(r => r.Revision, StringComparer.Ordinal))
         {
             await SettleAsync(flow.Name, open.Key, [.. open], environment, materializer, cancel);
@@ -38,7 +47,7 @@ public sealed class FlowLauncher(ICheckpointStore checkpoints, FlowReader reader
     /// <summary>The published records of a flow.</summary>
     /// <exception cref="CheckpointException">One of them is damaged or of a newer program.</exception>
     public async Task<IReadOnlyList<TaskRecord>> RecordsAsync(string flow, CancellationToken cancel) =>
-        [.. (await checkpoints.ReadAsync(flow, cancel)).Select(r => TaskRecordFormat.Decode(r.Record, r.Task))];
+        [.. (await checkpoints.ReadAsync(flow, cancel)).Select(r => TaskRecordFormat.Decode(r.Record, r.Task, r.At))];
 
     private async Task SettleAsync(string name, string revision, TaskRecord[] records, FlowEnvironment environment, IMaterializer materializer, CancellationToken cancel)
     {

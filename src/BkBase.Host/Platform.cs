@@ -116,7 +116,7 @@ internal sealed class Platform : IAsyncDisposable
 
     /// <summary>Starts a flow, whose sources may be replaced, where its tables end.</summary>
     public Task<FlowHandle> StartAsync(FlowDefinition flow, IReadOnlyDictionary<string, ISource> sources, CancellationToken stop) =>
-        new FlowLauncher(Checkpoints, new FlowReader(Catalog)).StartAsync(flow, new FlowEnvironment(TimeProvider.System, new DeadLetterSink(ClickHouse)) { Sources = sources }, Materializer, stop);
+        new FlowLauncher(Checkpoints, new FlowReader(Catalog)) { Verify = new TableAudit(ClickHouse, TimeProvider.System).EnsureNotBehindAsync }.StartAsync(flow, new FlowEnvironment(TimeProvider.System, new DeadLetterSink(ClickHouse)) { Sources = sources }, Materializer, stop);
 
     public async ValueTask DisposeAsync()
     {

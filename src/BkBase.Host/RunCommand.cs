@@ -53,7 +53,7 @@ internal static class RunCommand
 
         SayMissingTopics(platform, flow, inputs);
         var handle = await platform.StartAsync(flow, inputs.ToDictionary(i => i.Key, i => platform.Files.Open(i.Value), StringComparer.Ordinal), stop);
-        using var registration = platform.Metrics.Register(flow.Name, handle.Nodes);
+        using var registration = platform.Metrics.Register(flow.Name, handle.Nodes, handle.Ledger);
         await using (stop.Register(handle.Stop))
         {
             await Progress.ShowAsync([handle], quiet: false);

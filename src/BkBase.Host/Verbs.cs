@@ -19,6 +19,7 @@ internal static class Verbs
         QueryCommand.Create(),
         DeadLettersCommand.Create(),
         ReplayCommand.Create(),
+        AuditCommand.Create(),
         BenchCommand.Create(),
         StoreCommand.Create(),
     ];

@@ -78,10 +78,12 @@ public abstract class CheckpointStoreTests
     public async Task WritersAreNeverGivenTwice()
     {
         var store = await CreateAsync();
-        var writers = await Task.WhenAll(Enumerable.Range(0, 30).Select(_ => Task.Run(() => store.NextWriterAsync(Cancel), Cancel)));
+        var writers = await Task.WhenAll(Enumerable.Range(0, 30).Select(_ => Task.Run(() => store.NextWriterAsync(1, Cancel), Cancel)));
         Assert.Equal(30, writers.Distinct().Count());
         Assert.All(writers, w => Assert.True(w > 0));
-        Assert.True(await store.NextWriterAsync(Cancel) > writers.Max());
+        Assert.True(await store.NextWriterAsync(1, Cancel) > writers.Max());
+        Assert.Equal(5000, await store.NextWriterAsync(5000, Cancel));
+        Assert.Equal(5001, await store.NextWriterAsync(5000, Cancel));
     }
 
     [Fact]
@@ -177,7 +179,7 @@ public sealed class PostgresCheckpointStoreTests(PostgresFixture server) : Check
     public async Task AServerThatIsAwayIsWaitableTrouble()
     {
         await using var away = new PostgresCheckpointStore("Host=127.0.0.1;Port=1;Username=x;Timeout=2");
-        Assert.Contains("PostgreSQL", (await Assert.ThrowsAsync<IOException>(() => away.NextWriterAsync(CancellationToken.None))).Message, StringComparison.Ordinal);
+        Assert.Contains("PostgreSQL", (await Assert.ThrowsAsync<IOException>(() => away.NextWriterAsync(1, CancellationToken.None))).Message, StringComparison.Ordinal);
     }
 
     protected override async Task<ICheckpointStore> CreateAsync()

@@ -22,7 +22,7 @@ public sealed class ArchitectureTests
     {
         ["Records"] = [],
         ["Delivery"] = [],
-        ["Telemetry"] = [],
+        ["Telemetry"] = ["Delivery"],
         ["Expressions"] = ["Records", "Definition"],
         ["Etl"] = ["Records", "Definition", "Expressions"],
         ["Operators"] = ["Records", "Definition", "Expressions"],

@@ -119,6 +119,9 @@ internal sealed class CliRun : IDisposable
     /// <summary>SIGKILL.</summary>
     public void Kill() => _process.Kill();
 
+    /// <summary>Any signal: 19 stops, 18 wakes.</summary>
+    public void Signal(int signal) => Assert.Equal(0, Cli.Kill(_process.Id, signal));
+
     /// <summary>Waits until the condition holds; fails with what the process said when it does not, or the process is gone.</summary>
     public Task UntilAsync(Func<bool> condition) => UntilAsync(() => Task.FromResult(condition()));
 

@@ -1,6 +1,5 @@
 using System.Globalization;
 using BkBase.Flows.Delivery;
-using BkBase.Flows.Records;
 
 namespace BkBase.Flows.Connectors.ClickHouse;
 
@@ -21,6 +20,9 @@ internal sealed class BlockWriter(ClickHouseSession session, TableSchema table, 
             return true;
         },
         cancel);
+
+    /// <summary>Name of the table without its database.</summary>
+    public string TableName => table.Table;
 
     /// <summary>Name of the table, for messages.</summary>
     public string Table => $"table {table.Database}.{table.Table}";
@@ -115,15 +117,8 @@ internal sealed class BlockWriter(ClickHouseSession session, TableSchema table, 
         }
     }
 
-    private async Task<IReadOnlyDictionary<ulong, long>> CountOnceAsync(IReadOnlyList<RecordedBlock> blocks, CancellationToken cancel)
-    {
-        var numbers = string.Join(", ", blocks.Select(b => b.Number.ToString(CultureInfo.InvariantCulture)));
-        var days = string.Join(", ", blocks.Select(b => b.Day).Distinct().Select(d => DateTimeOffset.UnixEpoch.AddDays(d).ToString("yyyyMMdd", CultureInfo.InvariantCulture)));
-        var rows = await session.QueryAsync(
-            $"SELECT `{TableSchema.BlockColumn}`, count() FROM {table.QuotedName} WHERE `{TableSchema.BlockColumn}` IN ({numbers}) AND toYYYYMMDD(`{Schema.TimeName}`, 'UTC') IN ({days}) GROUP BY `{TableSchema.BlockColumn}`",
-            cancel);
-        return rows.ToDictionary(r => ulong.Parse(r[0]!, CultureInfo.InvariantCulture), r => long.Parse(r[1]!, CultureInfo.InvariantCulture));
-    }
+    private Task<IReadOnlyDictionary<ulong, long>> CountOnceAsync(IReadOnlyList<RecordedBlock> blocks, CancellationToken cancel) =>
+        session.CountBlocksAsync(table.QuotedName, blocks, cancel);
 
     private NativeEncoder Rent()
     {

@@ -96,7 +96,7 @@ internal sealed class ClickHouseStage(BlockWriter writer, FlowLimits limits, Tim
             var lineage = batch.Lineage;
             if (!_partitions.TryGetValue((lineage.Source, lineage.Partition), out var partition))
             {
-                partition = new PartitionBlocks(lineage.Source, lineage.Partition, _ledger.Of(lineage.Source, lineage.Partition));
+                partition = new PartitionBlocks(lineage.Source, lineage.Partition, _writer.TableName, _ledger.Of(lineage.Source, lineage.Partition));
                 _partitions[(lineage.Source, lineage.Partition)] = partition;
                 if (partition.Recovery is { Unsettled.Count: > 0 } recovery)
                 {
@@ -304,7 +304,7 @@ internal sealed class ClickHouseStage(BlockWriter writer, FlowLimits limits, Tim
                 () =>
                 {
                     _flying--;
-                    block.IsConfirmed = true;
+                    block.Partition.Confirm(block);
                     block.Marks.ForEach(m => m.Pending--);
                     Tell(block.Partition);
                     _ledger.Note(block.Partition.Source, block.Partition.Partition, block.Partition.Progress());

@@ -9,9 +9,14 @@ internal sealed class PartitionBlocks
     private readonly List<Block> _recorded = [];
     private List<RecordedBlock> _found = [];
 
-    public PartitionBlocks(string source, int partition, EdgeProgress progress)
+    private readonly string _table;
+    private RecordedBlock? _newest;
+
+    public PartitionBlocks(string source, int partition, string table, EdgeProgress progress)
     {
         (Source, Partition, Confirmed) = (source, partition, progress.Mark);
+        _table = table;
+        _newest = progress.Table == table ? progress.Newest : null;
         Recovery = progress.Blocks.IsEmpty ? null : new Recovery(progress.Blocks);
     }
 
@@ -41,8 +46,19 @@ internal sealed class PartitionBlocks
     /// <summary>All rows that an earlier run recorded have passed: what the table holds of them stays in the record until the mark is behind it.</summary>
     public void EndRecovery()
     {
+        _newest = Newest();
         _found = [.. Recovery!.Left(Confirmed)];
         Recovery = null;
+    }
+
+    /// <summary>The table holds the block.</summary>
+    public void Confirm(Block block)
+    {
+        block.IsConfirmed = true;
+        if (_newest is null || _newest.Number < block.Number)
+        {
+            _newest = block.ToRecord();
+        }
     }
 
     /// <summary>The block belongs to the record from now on.</summary>
@@ -51,7 +67,11 @@ internal sealed class PartitionBlocks
     /// <summary>What the record says of this partition.</summary>
     public EdgeProgress Progress() => new(
         Confirmed,
-        [.. (Recovery?.Left(Confirmed) ?? _found).Concat(_recorded.Select(b => b.ToRecord())).OrderBy(b => b.Number)]);
+        [.. (Recovery?.Left(Confirmed) ?? _found).Concat(_recorded.Select(b => b.ToRecord())).OrderBy(b => b.Number)])
+    {
+        Table = _table,
+        Newest = Newest(),
+    };
 
     /// <summary>Moves <see cref="Confirmed"/> on over all that is in; true when it moved.</summary>
     public bool Advance()
@@ -71,4 +91,7 @@ internal sealed class PartitionBlocks
 
         return moved;
     }
+
+    // A block that was found by reading back counts like one that was answered.
+    private RecordedBlock? Newest() => Recovery?.NewestConfirmed is { } found && (_newest is null || _newest.Number < found.Number) ? found : _newest;
 }

@@ -23,6 +23,9 @@ internal sealed class Recovery
     /// <summary>Blocks whose fate must be read back.</summary>
     public IReadOnlyList<RecordedBlock> Unsettled => [.. Entries.Where(e => !e.Block.IsConfirmed).Select(e => e.Block)];
 
+    /// <summary>The block of the largest number that the table holds; null when it holds none of them.</summary>
+    public RecordedBlock? NewestConfirmed => Entries.Where(e => e.Block.IsConfirmed).MaxBy(e => e.Block.Number)?.Block;
+
     private IEnumerable<Entry> Entries => _days.Values.SelectMany(d => d.Entries);
 
     /// <summary>Takes in how many rows the table holds of each unsettled block.</summary>

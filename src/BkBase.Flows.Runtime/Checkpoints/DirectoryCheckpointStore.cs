@@ -49,8 +49,8 @@ public sealed class DirectoryCheckpointStore : ICheckpointStore
             {
                 DurableFile.SyncFolder(folder);
                 var older = Newest(folder, ".ckpt");
-                var record = older == 0 ? null : File.ReadAllBytes(Path.Combine(folder, Name(older, ".ckpt")));
-                return new Claim(task, epoch, record);
+                var file = Path.Combine(folder, Name(older, ".ckpt"));
+                return new Claim(task, epoch, older == 0 ? null : File.ReadAllBytes(file)) { At = file };
             }
         }
     });
@@ -90,7 +90,8 @@ public sealed class DirectoryCheckpointStore : ICheckpointStore
             {
                 var epoch = Newest(task, ".ckpt");
                 var key = Path.GetRelativePath(Path.Combine(_root, "tasks"), task).Replace(Path.DirectorySeparatorChar, '/');
-                records.Add(new StoredRecord(key, epoch, File.ReadAllBytes(Path.Combine(task, Name(epoch, ".ckpt")))));
+                var file = Path.Combine(task, Name(epoch, ".ckpt"));
+                records.Add(new StoredRecord(key, epoch, File.ReadAllBytes(file)) { At = file });
             }
         }
 
@@ -114,14 +115,14 @@ public sealed class DirectoryCheckpointStore : ICheckpointStore
         return true;
     });
 
-    public Task<long> NextWriterAsync(CancellationToken cancel) => Guarded(() =>
+    public Task<long> NextWriterAsync(long least, CancellationToken cancel) => Guarded(() =>
     {
         var folder = Path.Combine(_root, "writers");
         Directory.CreateDirectory(folder);
         while (true)
         {
             cancel.ThrowIfCancellationRequested();
-            var next = Newest(folder, ".writer") + 1;
+            var next = Math.Max(Newest(folder, ".writer") + 1, least);
             if (TryCreate(Path.Combine(folder, Name(next, ".writer"))))
             {
                 DurableFile.SyncFolder(folder);

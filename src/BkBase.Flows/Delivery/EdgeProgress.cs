@@ -20,6 +20,15 @@ public sealed record RecordedBlock(ulong Number, long Day, long First, long Last
 /// <param name="Blocks">Blocks that reach above the mark, in the order of their numbers.</param>
 public sealed record EdgeProgress(long Mark, ImmutableArray<RecordedBlock> Blocks)
 {
+    /// <summary>Name of the table that the blocks go to; null before the first, and for sinks without tables.</summary>
+    public string? Table { get; init; }
+
+    /// <summary>
+    /// The block of the largest number that is confirmed, kept when the mark is behind it: a table without it was
+    /// restored or changed. Null before the first.
+    /// </summary>
+    public RecordedBlock? Newest { get; init; }
+
     /// <summary>Nothing above an offset.</summary>
     public static EdgeProgress At(long mark) => new(mark, []);
 

@@ -23,6 +23,9 @@ public sealed class FlowLedger : IAsyncDisposable
     private bool _isWanted;
     private bool _isClosing;
     private long _blocks;
+    private long _publications;
+    private long _publishedBytes;
+    private long _publishTicks;
     private volatile string? _trouble;
 
     private FlowLedger(string flow, string revision, ICheckpointStore store, long writer, TimeProvider time, TimeSpan interval)
@@ -40,7 +43,25 @@ public sealed class FlowLedger : IAsyncDisposable
     public string? Trouble => _trouble;
 
     /// <summary>Publications so far.</summary>
-    public long Publications { get; private set; }
+    public long Publications => Interlocked.Read(ref _publications);
+
+    /// <summary>Bytes of the records published so far.</summary>
+    public long PublishedBytes => Interlocked.Read(ref _publishedBytes);
+
+    /// <summary>Time that publications took so far, retries of a store that was away included.</summary>
+    public TimeSpan PublishTime => TimeSpan.FromTicks(Interlocked.Read(ref _publishTicks));
+
+    /// <summary>Blocks recorded and not yet confirmed, over all partitions and edges.</summary>
+    public int PendingBlocks
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _tasks.Values.Sum(t => t.Record.Edges.Values.Sum(e => e.Blocks.Count(b => !b.IsConfirmed)));
+            }
+        }
+    }
 
     /// <summary>Opens the ledger of a run: takes a writer's number of its own; claims nothing yet.</summary>
     /// <param name="flow">Name of the flow.</param>
@@ -50,9 +71,15 @@ public sealed class FlowLedger : IAsyncDisposable
     /// <param name="interval">Time between publications that nobody waits for.</param>
     public static async Task<FlowLedger> OpenAsync(string flow, string revision, ICheckpointStore store, TimeProvider time, TimeSpan interval, CancellationToken cancel)
     {
-        var writer = await store.NextWriterAsync(cancel);
+        var writer = await store.NextWriterAsync(LeastWriter(time), cancel);
         return new FlowLedger(flow, revision, store, writer, time, interval);
     }
+
+    /// <summary>
+    /// Minutes since 2024, which fit into 24 bits until 2055: checkpoints that were removed and begun anew must not
+    /// give numbers that a table holds already.
+    /// </summary>
+    public static long LeastWriter(TimeProvider time) => Math.Max(1, (time.GetUtcNow().ToUnixTimeSeconds() - 1_704_067_200) / 60);
 
     /// <summary>A ledger that ends with the process: flow tests and previews.</summary>
     public static FlowLedger InMemory(string flow, string revision, TimeProvider time) =>
@@ -72,7 +99,7 @@ public sealed class FlowLedger : IAsyncDisposable
         TaskRecord record;
         if (claim.Record is { } bytes)
         {
-            record = TaskRecordFormat.Decode(bytes, key);
+            record = TaskRecordFormat.Decode(bytes, key, claim.At);
             if (record.Incarnation != incarnation)
             {
                 throw new IncarnationException(key, record.Incarnation, incarnation);
@@ -222,6 +249,18 @@ public sealed class FlowLedger : IAsyncDisposable
         return task.Waiter.Task;
     }
 
+    // Also those who came while the publication was under way: nothing of the task is published any more.
+    private void Fence(OwnedTask task, TaskCompletionSource? waiter)
+    {
+        lock (_gate)
+        {
+            task.IsFenced = true;
+            waiter?.TrySetException(new FencedException(task.Record.Task));
+            task.Waiter?.TrySetException(new FencedException(task.Record.Task));
+            task.Waiter = null;
+        }
+    }
+
     private void OnTick()
     {
         lock (_gate)
@@ -274,14 +313,16 @@ public sealed class FlowLedger : IAsyncDisposable
 
             try
             {
+                var since = _time.GetTimestamp();
                 var refused = await RetryAsync(c => _store.PublishAsync(publications, c), _stop.Token);
-                Publications++;
+                Interlocked.Add(ref _publishTicks, _time.GetElapsedTime(since).Ticks);
+                Interlocked.Add(ref _publishedBytes, publications.Sum(p => (long)p.Record.Length));
+                Interlocked.Increment(ref _publications);
                 foreach (var (task, waiter) in batch)
                 {
                     if (refused.Contains(task.Record.Task, StringComparer.Ordinal))
                     {
-                        task.IsFenced = true;
-                        waiter?.TrySetException(new FencedException(task.Record.Task));
+                        Fence(task, waiter);
                     }
                     else
                     {

@@ -19,8 +19,8 @@ public interface ICheckpointStore
     /// <summary>Removes a claimed task's record. False when the claim is outdated.</summary>
     Task<bool> RemoveAsync(string task, long epoch, CancellationToken cancel);
 
-    /// <summary>A number that no other writer of this store has had or will have; from 1.</summary>
-    Task<long> NextWriterAsync(CancellationToken cancel);
+    /// <summary>A number of at least <paramref name="least"/> that no other writer of this store has had or will have.</summary>
+    Task<long> NextWriterAsync(long least, CancellationToken cancel);
 
     /// <summary>Keeps the text of a revision, for as long as a record names it.</summary>
     Task KeepRevisionAsync(string flow, string revision, string text, CancellationToken cancel);
@@ -33,10 +33,18 @@ public interface ICheckpointStore
 /// <param name="Task">Key of the task.</param>
 /// <param name="Epoch">Rises with every claim.</param>
 /// <param name="Record">The newest published record; null when there is none.</param>
-public sealed record Claim(string Task, long Epoch, byte[]? Record);
+public sealed record Claim(string Task, long Epoch, byte[]? Record)
+{
+    /// <summary>Where the bytes lie, for messages: a file's path. Null when the task says it all.</summary>
+    public string? At { get; init; }
+}
 
 /// <summary>A record to publish under a claim.</summary>
 public readonly record struct Publication(string Task, long Epoch, byte[] Record);
 
 /// <summary>A published record and the epoch it was written under.</summary>
-public readonly record struct StoredRecord(string Task, long Epoch, byte[] Record);
+public readonly record struct StoredRecord(string Task, long Epoch, byte[] Record)
+{
+    /// <summary>Where the bytes lie, for messages: a file's path. Null when the task says it all.</summary>
+    public string? At { get; init; }
+}

@@ -64,7 +64,13 @@ public sealed class MemoryCheckpointStore : ICheckpointStore
         }
     }
 
-    public Task<long> NextWriterAsync(CancellationToken cancel) => Task.FromResult(Interlocked.Increment(ref _writer));
+    public Task<long> NextWriterAsync(long least, CancellationToken cancel)
+    {
+        lock (_gate)
+        {
+            return Task.FromResult(_writer = Math.Max(_writer + 1, least));
+        }
+    }
 
     public Task KeepRevisionAsync(string flow, string revision, string text, CancellationToken cancel)
     {

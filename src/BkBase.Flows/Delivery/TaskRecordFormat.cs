@@ -17,6 +17,8 @@ public static partial class TaskRecordFormat
 
     private const int HeaderLength = 14;
 
+    private const string WayOut = "Put it back from a backup; or remove it together with the rows of the flow's tables, then the flow begins afresh. Removed alone, rows are written twice";
+
     /// <summary>Bytes of a record.</summary>
     public static byte[] Encode(TaskRecord record)
     {
@@ -32,18 +34,21 @@ public static partial class TaskRecordFormat
     }
 
     /// <summary>The record of these bytes.</summary>
+    /// <param name="task">The task that it should be of.</param>
+    /// <param name="at">Where the bytes lie, for messages: a file's path.</param>
     /// <exception cref="CheckpointException">The bytes are damaged, of something else, or of a newer version.</exception>
-    public static TaskRecord Decode(ReadOnlySpan<byte> bytes, string task)
+    public static TaskRecord Decode(ReadOnlySpan<byte> bytes, string task, string? at = null)
     {
+        var name = at is null ? $"checkpoint of {task}" : $"checkpoint of {task} ({at})";
         if (bytes.Length < HeaderLength || !bytes.StartsWith("BKCP"u8))
         {
-            throw new CheckpointException($"checkpoint of {task} is not a checkpoint record ({bytes.Length} bytes without its header)");
+            throw new CheckpointException($"{name} is not a checkpoint record ({bytes.Length} bytes without its header). {WayOut}");
         }
 
         var version = BinaryPrimitives.ReadUInt16LittleEndian(bytes[4..]);
         if (version is 0 or > Version)
         {
-            throw new CheckpointException($"checkpoint of {task} has version {version}; this program reads up to {Version}: run the program that wrote it, or a newer one");
+            throw new CheckpointException($"{name} has version {version}; this program reads up to {Version}: run the program that wrote it, or a newer one");
         }
 
         var body = bytes[HeaderLength..];
@@ -51,11 +56,11 @@ public static partial class TaskRecordFormat
         SHA256.HashData(body, hash);
         if (!hash[..8].SequenceEqual(bytes[6..HeaderLength]))
         {
-            throw new CheckpointException($"checkpoint of {task} is damaged: its checksum does not fit its {body.Length} bytes");
+            throw new CheckpointException($"{name} is damaged: its checksum does not fit its {body.Length} bytes. {WayOut}");
         }
 
-        var record = (JsonSerializer.Deserialize(body, BodyContext.Default.Body) ?? throw new CheckpointException($"checkpoint of {task} is empty")).ToRecord();
-        return record.Task == task ? record : throw new CheckpointException($"checkpoint of {task} is that of {record.Task}: a foreign file stands in its place");
+        var record = (JsonSerializer.Deserialize(body, BodyContext.Default.Body) ?? throw new CheckpointException($"{name} is empty. {WayOut}")).ToRecord();
+        return record.Task == task ? record : throw new CheckpointException($"{name} is that of {record.Task}: a foreign file stands in its place. {WayOut}");
     }
 
     private sealed record Body(
@@ -63,7 +68,7 @@ public static partial class TaskRecordFormat
     {
         public static Body Of(TaskRecord r) => new(
             r.Flow, r.Revision, r.Source, r.Partition, r.Place, r.Incarnation, r.Generation, r.Begun,
-            r.Edges.ToDictionary(e => e.Key, e => new BodyEdge(e.Value.Mark, [.. e.Value.Blocks]), StringComparer.Ordinal));
+            r.Edges.ToDictionary(e => e.Key, e => new BodyEdge(e.Value.Mark, [.. e.Value.Blocks], e.Value.Table, e.Value.Newest), StringComparer.Ordinal));
 
         public TaskRecord ToRecord() => new()
         {
@@ -75,11 +80,11 @@ public static partial class TaskRecordFormat
             Incarnation = Incarnation,
             Generation = Generation,
             Begun = Begun,
-            Edges = Edges.ToImmutableSortedDictionary(e => e.Key, e => new EdgeProgress(e.Value.Mark, [.. e.Value.Blocks]), StringComparer.Ordinal),
+            Edges = Edges.ToImmutableSortedDictionary(e => e.Key, e => new EdgeProgress(e.Value.Mark, [.. e.Value.Blocks]) { Table = e.Value.Table, Newest = e.Value.Newest }, StringComparer.Ordinal),
         };
     }
 
-    private sealed record BodyEdge(long Mark, RecordedBlock[] Blocks);
+    private sealed record BodyEdge(long Mark, RecordedBlock[] Blocks, string? Table = null, RecordedBlock? Newest = null);
 
     [JsonSerializable(typeof(Body))]
     [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingDefault)]

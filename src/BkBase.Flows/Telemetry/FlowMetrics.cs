@@ -1,4 +1,5 @@
 using System.Diagnostics.Metrics;
+using BkBase.Flows.Delivery;
 
 namespace BkBase.Flows.Telemetry;
 
@@ -11,11 +12,28 @@ public sealed class FlowMetrics : IDisposable
     private readonly Meter _meter = new(MeterName);
     private readonly Lock _lock = new();
     private readonly Dictionary<string, IReadOnlyList<NodeCounters>> _flows = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, FlowLedger> _ledgers = new(StringComparer.Ordinal);
 
     public FlowMetrics()
     {
         _meter.CreateObservableCounter("bkbase.rows", Observe, "{row}", "Rows by flow, node and outcome (in, made, out, filtered, rejected).");
         _meter.CreateObservableCounter("bkbase.node.troubles", ObserveTroubles, "{trouble}", "What hindered a node although it went on: a table that was not read again.");
+        _meter.CreateObservableCounter("bkbase.checkpoint.publications", () => OfLedgers(l => l.Publications), "{publication}", "Checkpoints published, by flow.");
+        _meter.CreateObservableCounter("bkbase.checkpoint.bytes", () => OfLedgers(l => l.PublishedBytes), "By", "Bytes of the checkpoints published, by flow.");
+        _meter.CreateObservableCounter("bkbase.checkpoint.duration", () => OfLedgers(l => l.PublishTime.TotalSeconds), "s", "Time that publishing checkpoints took, by flow.");
+        _meter.CreateObservableGauge("bkbase.checkpoint.pending", () => OfLedgers(l => l.PendingBlocks), "{block}", "Blocks recorded and not yet confirmed, by flow.");
+    }
+
+    /// <summary>Checkpoint records of every running flow.</summary>
+    public IReadOnlyDictionary<string, FlowLedger> Ledgers
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return new Dictionary<string, FlowLedger>(_ledgers, StringComparer.Ordinal);
+            }
+        }
     }
 
     /// <summary>Counters of every running flow.</summary>
@@ -30,12 +48,17 @@ public sealed class FlowMetrics : IDisposable
         }
     }
 
-    /// <summary>Shows a flow's counters until the result is disposed.</summary>
-    public IDisposable Register(string flow, IReadOnlyList<NodeCounters> nodes)
+    /// <summary>Shows a flow's counters, and its checkpoints when it has a ledger, until the result is disposed.</summary>
+    public IDisposable Register(string flow, IReadOnlyList<NodeCounters> nodes, FlowLedger? ledger = null)
     {
         lock (_lock)
         {
             _flows[flow] = nodes;
+            _ledgers.Remove(flow);
+            if (ledger is not null)
+            {
+                _ledgers[flow] = ledger;
+            }
         }
 
         return new Registration(this, flow);
@@ -64,6 +87,9 @@ public sealed class FlowMetrics : IDisposable
     private IEnumerable<Measurement<long>> ObserveTroubles() =>
         Flows.SelectMany(f => f.Value.Select(n => new Measurement<long>(n.Troubles, new("flow", f.Key), new("node", n.Node))));
 
+    private IEnumerable<Measurement<T>> OfLedgers<T>(Func<FlowLedger, T> value)
+        where T : struct => Ledgers.Select(l => new Measurement<T>(value(l.Value), new KeyValuePair<string, object?>("flow", l.Key)));
+
     private sealed class Registration(FlowMetrics owner, string flow) : IDisposable
     {
         public void Dispose()
@@ -71,6 +97,7 @@ public sealed class FlowMetrics : IDisposable
             lock (owner._lock)
             {
                 owner._flows.Remove(flow);
+                owner._ledgers.Remove(flow);
             }
         }
     }

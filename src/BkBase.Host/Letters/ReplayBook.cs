@@ -56,7 +56,7 @@ internal sealed class ReplayBook
     /// <exception cref="CheckpointException">Its record is damaged, or a newer program's.</exception>
     public async Task<long> OpenAsync(CancellationToken stop)
     {
-        _number = (ulong)await _checkpoints.NextWriterAsync(stop) << 40;
+        _number = (ulong)await _checkpoints.NextWriterAsync(FlowLedger.LeastWriter(TimeProvider.System), stop) << 40;
         _claim = await _checkpoints.ClaimAsync($"dead-letters/{_flow}", stop);
         await EnsureAsync(_schema, stop);
         var open = _claim.Record is null ? [] : Decode(_claim.Record);

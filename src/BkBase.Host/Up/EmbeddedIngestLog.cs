@@ -34,7 +34,7 @@ internal sealed class EmbeddedIngestLog(EmbeddedLog log, ICheckpointStore checkp
     {
         // Only flows that do not run just now are asked for like this, and a folder answers at once.
         var marks = checkpoints.ReadAsync(reader.Flow, CancellationToken.None).GetAwaiter().GetResult()
-            .Select(r => TaskRecordFormat.Decode(r.Record, r.Task)).Where(r => r.Source == reader.Source && r.Place.Length == 0).ToDictionary(r => r.Partition, r => r.Mark);
+            .Select(r => TaskRecordFormat.Decode(r.Record, r.Task, r.At)).Where(r => r.Source == reader.Source && r.Place.Length == 0).ToDictionary(r => r.Partition, r => r.Mark);
         long lag = 0;
         for (var i = log.Create(topic) - 1; i >= 0; i--)
         {

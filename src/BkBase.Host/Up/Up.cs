@@ -72,7 +72,7 @@ internal static class Up
         var log = new LogConnector(platform.Log);
         var handle = await platform.StartAsync(flow, flow.Sources.Where(s => s.Type == "kafka" && !hasKafka)
             .ToDictionary(s => s.Name, s => log.Open(s.Settings.Topic!), StringComparer.Ordinal), stop);
-        platform.Metrics.Register(flow.Name, handle.Nodes);
+        platform.Metrics.Register(flow.Name, handle.Nodes, handle.Ledger);
         return handle;
     }
 

@@ -58,6 +58,24 @@ public sealed class FlowLedgerTests
     }
 
     [Fact]
+    public async Task ReportsThatComeWhileARefusalIsUnderWayAreRefusedToo()
+    {
+        var slow = new SlowStore(new MemoryCheckpointStore());
+        await using var old = await OpenAsync(slow);
+        var edge = old.Edge("a", ["in"]);
+        await old.ClaimAsync("in", 0, "", "", () => 0, Cancel);
+        await slow.ClaimAsync("flow/in/0", Cancel);
+        slow.Gate = new TaskCompletionSource();
+        slow.Entered = new TaskCompletionSource();
+        var first = edge.RecordAsync("in", 0, EdgeProgress.At(1));
+        await slow.Entered.Task.WaitAsync(TimeSpan.FromSeconds(30), Cancel);
+        var second = edge.RecordAsync("in", 0, EdgeProgress.At(2));
+        slow.Gate.SetResult();
+        await Assert.ThrowsAsync<FencedException>(() => first.WaitAsync(TimeSpan.FromSeconds(30), Cancel));
+        await Assert.ThrowsAsync<FencedException>(() => second.WaitAsync(TimeSpan.FromSeconds(30), Cancel));
+    }
+
+    [Fact]
     public async Task AnotherIncarnationIsRefused()
     {
         var store = new MemoryCheckpointStore();
@@ -134,4 +152,30 @@ public sealed class FlowLedgerTests
 
     private static Task<FlowLedger> OpenAsync(ICheckpointStore store, string revision = "r1") =>
         FlowLedger.OpenAsync("flow", revision, store, TimeProvider.System, TimeSpan.FromHours(1), Cancel);
+
+    private sealed class SlowStore(ICheckpointStore inner) : ICheckpointStore
+    {
+        public TaskCompletionSource? Gate { get; set; }
+
+        public TaskCompletionSource? Entered { get; set; }
+
+        public Task<Claim> ClaimAsync(string task, CancellationToken cancel) => inner.ClaimAsync(task, cancel);
+
+        public async Task<IReadOnlyList<string>> PublishAsync(IReadOnlyList<Publication> publications, CancellationToken cancel)
+        {
+            Entered?.TrySetResult();
+            await (Gate?.Task ?? Task.CompletedTask);
+            return await inner.PublishAsync(publications, cancel);
+        }
+
+        public Task<IReadOnlyList<StoredRecord>> ReadAsync(string flow, CancellationToken cancel) => inner.ReadAsync(flow, cancel);
+
+        public Task<bool> RemoveAsync(string task, long epoch, CancellationToken cancel) => inner.RemoveAsync(task, epoch, cancel);
+
+        public Task<long> NextWriterAsync(long least, CancellationToken cancel) => inner.NextWriterAsync(least, cancel);
+
+        public Task KeepRevisionAsync(string flow, string revision, string text, CancellationToken cancel) => inner.KeepRevisionAsync(flow, revision, text, cancel);
+
+        public Task<string?> RevisionAsync(string flow, string revision, CancellationToken cancel) => inner.RevisionAsync(flow, revision, cancel);
+    }
 }

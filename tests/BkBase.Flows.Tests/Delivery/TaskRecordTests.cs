@@ -23,6 +23,25 @@ public sealed class TaskRecordTests
     }
 
     [Fact]
+    public void ARecordKeepsTheTableAndTheNewestBlockAndOneWithoutThemIsRead()
+    {
+        var edge = Record.Edges["a"] with { Table = "2_t", Newest = new RecordedBlock((1UL << 41) + 7, 20_002, 3, 8, 6, 0, true) };
+        var back = TaskRecordFormat.Decode(TaskRecordFormat.Encode(Record with { Edges = Record.Edges.SetItem("a", edge) }), "f/in/3");
+        Assert.Equal((edge.Table, edge.Newest), (back.Edges["a"].Table, back.Edges["a"].Newest));
+        Assert.Equal(((string?)null, (RecordedBlock?)null), (back.Edges["b"].Table, back.Edges["b"].Newest));
+    }
+
+    [Fact]
+    public void AFileThatCannotBeReadIsNamedWithTheWayOut()
+    {
+        var bytes = TaskRecordFormat.Encode(Record);
+        bytes[^3]++;
+        var message = Assert.Throws<CheckpointException>(() => TaskRecordFormat.Decode(bytes, "f/in/3", "d/1.ckpt")).Message;
+        Assert.StartsWith("checkpoint of f/in/3 (d/1.ckpt) is damaged", message, StringComparison.Ordinal);
+        Assert.Contains("Put it back from a backup; or remove it together with the rows", message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void EveryDamagedByteAndEveryCutIsNoticed()
     {
         var bytes = TaskRecordFormat.Encode(Record);
