@@ -149,10 +149,9 @@ public sealed class Dedupe(int[] columns, long withinMs, FlowLimits limits) : IO
     {
         var least = Least();
         var found = _table.Find(key);
-        if (found >= 0)
+        if (found >= 0 && _table.TimeOf(found) is var last && last >= least)
         {
-            var last = _table.TimeOf(found);
-            if (last >= least && Math.Abs(time - last) < withinMs)
+            if (Math.Abs(time - last) < withinMs)
             {
                 return false;
             }
@@ -161,7 +160,14 @@ public sealed class Dedupe(int[] columns, long withinMs, FlowLimits limits) : IO
             return true;
         }
 
-        if (_swept < least && (_table.IsFull(key.Length) || IsAtBound(key.Length)))
+        if (time < least)
+        {
+            // It would be forgotten at once.
+            return true;
+        }
+
+        // A forgotten key must be gone before it comes anew: it counts at the bound as any new one does.
+        if (_swept < least && (found >= 0 || _table.IsFull(key.Length) || IsAtBound(key.Length)))
         {
             _table.Sweep(least);
             _swept = least;

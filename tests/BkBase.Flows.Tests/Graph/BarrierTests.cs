@@ -2,10 +2,8 @@ using System.Text;
 using Akka.Actor;
 using Akka.Streams;
 using Akka.Streams.Dsl;
-using BkBase.Flows.Definition;
 using BkBase.Flows.Delivery;
 using BkBase.Flows.Graph;
-using BkBase.Flows.Operators;
 using BkBase.Flows.Records;
 using BkBase.Flows.Telemetry;
 
