@@ -18,6 +18,23 @@ internal sealed class Feed(string topic, int partition, long next)
     public bool IsLost { get; set; }
 
     public List<FeedMember> Members { get; } = [];
+
+    /// <summary>Adds a record to what the members have, unless the feed stands behind it already.</summary>
+    public void Add(KafkaMessage message)
+    {
+        if (message.Offset < Next)
+        {
+            return;
+        }
+
+        (Next, IsChanged) = (message.Offset + 1, true);
+        var payload = message.Payload;
+        var time = message.Time;
+        foreach (var member in Members)
+        {
+            member.Add(payload, message.Offset, time);
+        }
+    }
 }
 
 /// <summary>One reader's part in a feed.</summary>
@@ -44,22 +61,5 @@ internal sealed class FeedMember(KafkaReader reader, int partition, long start)
     {
         Batch?.Dispose();
         Batch = null;
-    }
-}
-
-/// <summary>Copies payloads out of librdkafka's memory without an array per message; the value is the length.</summary>
-internal sealed class PayloadBuffer : IDeserializer<int>
-{
-    public byte[] Bytes { get; private set; } = new byte[1 << 16];
-
-    public int Deserialize(ReadOnlySpan<byte> data, bool isNull, SerializationContext context)
-    {
-        if (data.Length > Bytes.Length)
-        {
-            Bytes = new byte[data.Length * 2];
-        }
-
-        data.CopyTo(Bytes);
-        return data.Length;
     }
 }

@@ -10,16 +10,20 @@ internal sealed class FeedConsumer : IDisposable
 
     // A reader this near to a feed joins it: the feed goes back for it, or it waits. Farther ones get a consumer of their own.
     private const long NearRecords = 10_000;
+    private static readonly TimeSpan PollWait = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan RetryEvery = TimeSpan.FromSeconds(1);
     private readonly KafkaConnector _connector;
     private readonly bool _isOwn;
     private readonly Lock _gate = new();
     private readonly Queue<(KafkaReader Reader, Action Run)> _commands = new();
     private readonly Dictionary<(string Topic, int Partition), Feed> _feeds = [];
-    private readonly PayloadBuffer _payload = new();
     private readonly Thread _thread;
     private readonly long _born;
-    private IConsumer<Ignore, int> _client = null!;
+    private IConsumer<Ignore, Ignore> _client = null!;
+    private MessageQueue _queue = null!;
+    private Feed? _feed;
+    private nint _feedTopic;
+    private int _feedPartition;
     private volatile bool _stop;
     private volatile int _waitingCommands;
     private bool _isEnded;
@@ -68,14 +72,19 @@ internal sealed class FeedConsumer : IDisposable
         Exception? failure = null;
         try
         {
-            _client = _connector.Options.Build(() => new ConsumerBuilder<Ignore, int>(_connector.Options.Consumer())
-                .SetValueDeserializer(_payload)
+            _client = _connector.Options.Build(() => new ConsumerBuilder<Ignore, Ignore>(_connector.Options.Consumer())
                 .SetErrorHandler((_, e) => Trouble.Add(e))
                 .SetLogHandler((_, _) => { })
                 .Build());
+            _queue = new MessageQueue(_client);
             while (!_stop && !RunCommands())
             {
-                Round();
+                do
+                {
+                    Round();
+                }
+                while (_queue.HasTaken && !_stop); // feeds move only when nothing is left of where they stood
+
                 Reposition();
                 Rejoin();
             }
@@ -131,6 +140,7 @@ internal sealed class FeedConsumer : IDisposable
             }
         }
 
+        _queue?.Dispose();
         _client?.Close();
         _client?.Dispose();
     }
@@ -174,15 +184,7 @@ internal sealed class FeedConsumer : IDisposable
 
     private void Round()
     {
-        try
-        {
-            Poll();
-        }
-        catch (KafkaException e) when (!e.Error.IsFatal)
-        {
-            Heed(e);
-        }
-
+        Poll();
         HashSet<KafkaReader>? split = null;
         foreach (var feed in _feeds.Values)
         {
@@ -216,36 +218,67 @@ internal sealed class FeedConsumer : IDisposable
 
     private void Poll()
     {
-        var bytes = 0;
-        for (var n = 0; n < _roundRecordsMax && bytes < RoundBytesMax; n++)
+        var (records, bytes, isWell) = (0, 0, false);
+        (_feed, _feedTopic) = (null, 0);
+        while (records < _roundRecordsMax && bytes < RoundBytesMax)
         {
-            if (_client.Consume(n == 0 ? 50 : 0) is not { } message)
+            if (!_queue.TryNext(out var message))
             {
-                return;
-            }
+                if (!_queue.Take(records == 0 ? PollWait : TimeSpan.Zero, _roundRecordsMax - records))
+                {
+                    return;
+                }
 
-            Trouble.Clear();
-            bytes += message.Message.Value;
-            if (!_feeds.TryGetValue((message.Topic, message.Partition.Value), out var feed) || message.Offset.Value < feed.Next)
-            {
+                _feedTopic = 0;
                 continue;
             }
 
-            feed.Next = message.Offset.Value + 1;
-            feed.IsChanged = true;
-            var payload = _payload.Bytes.AsSpan(0, message.Message.Value);
-            foreach (var member in feed.Members)
+            records++;
+            if (message.Error is ErrorCode.Local_PartitionEOF)
             {
-                member.Add(payload, message.Offset.Value, message.Message.Timestamp.UnixTimestampMs);
+                continue; // the settings of the client ask for it
             }
+
+            if (message.Error != ErrorCode.NoError)
+            {
+                isWell = false;
+                Heed(message);
+                continue;
+            }
+
+            if (!isWell)
+            {
+                isWell = true;
+                Trouble.Clear();
+            }
+
+            bytes += message.Payload.Length;
+            Add(message);
         }
     }
 
-    private void Heed(KafkaException e)
+    private void Add(KafkaMessage message)
     {
+        if (_feedTopic != message.TopicId || _feedPartition != message.Partition)
+        {
+            (_feedTopic, _feedPartition) = (message.TopicId, message.Partition);
+            _feeds.TryGetValue((message.Topic, message.Partition), out _feed);
+        }
+
+        _feed?.Add(message);
+    }
+
+    private void Heed(KafkaMessage message)
+    {
+        var e = message.Exception();
+        if (e.Error.IsFatal)
+        {
+            throw e;
+        }
+
         Trouble.Add(e.Error);
-        if (e is ConsumeException { ConsumerRecord: { } at } && e.Error.Code is ErrorCode.Local_AutoOffsetReset or ErrorCode.OffsetOutOfRange
-            && _feeds.TryGetValue((at.Topic, at.Partition.Value), out var feed))
+        if (e.Error.Code is ErrorCode.Local_AutoOffsetReset or ErrorCode.OffsetOutOfRange
+            && _feeds.TryGetValue((message.Topic, message.Partition), out var feed))
         {
             feed.IsLost = true;
         }

@@ -73,7 +73,6 @@ public sealed record KafkaOptions(string BootstrapServers)
             EnableAutoCommit = false,
             EnableAutoOffsetStore = false,
             AutoOffsetReset = AutoOffsetReset.Error, // what retention took is counted, never skipped silently
-            ConsumeResultFields = "topic,timestamp",
             MaxPollIntervalMs = 86_400_000,
         },
         [("fetch.queue.backoff.ms", "5"), ("fetch.max.bytes", "4000000"), ("queued.max.messages.kbytes", "65536")]);

@@ -38,7 +38,7 @@ internal sealed record FlowsOptions
 
 internal sealed record StoreSection
 {
-    /// <summary>Data directory: embedded store, embedded log and marks.</summary>
+    /// <summary>Data directory: embedded store, embedded log and checkpoints.</summary>
     public string Directory { get; init; } = Path.Combine(".bkbase", "store");
 
     /// <summary>A ClickHouse server in place of the embedded store; may hold a password, so it is never shown.</summary>
@@ -86,8 +86,8 @@ internal sealed record HttpOptions
 
 internal sealed record IngestOptions
 {
-    /// <summary>An entry of the embedded log must fit into one of its pages.</summary>
-    public const int RecordBytesLimit = (4 << 20) - 1024;
+    /// <summary>The embedded log takes no longer records.</summary>
+    public const int RecordBytesLimit = 8 << 20;
 
     /// <summary>Bytes of one request, unpacked.</summary>
     public int BodyBytes { get; init; } = 16 << 20;

@@ -16,6 +16,9 @@ internal sealed class ScriptedAdmin(KafkaOptions options) : ITopicAdmin
     /// <summary>In the place of committed offsets.</summary>
     public Dictionary<int, long>? Committed { get; set; }
 
+    /// <summary>In the place of the first offsets of partitions.</summary>
+    public long? Low { get; set; }
+
     /// <summary>What was committed.</summary>
     public List<(string Group, int Partition, long Offset)> Commits { get; } = [];
 
@@ -23,7 +26,8 @@ internal sealed class ScriptedAdmin(KafkaOptions options) : ITopicAdmin
 
     public async Task<IReadOnlyList<int>?> PartitionsAsync(string topic) => Partitions(await _real.PartitionsAsync(topic));
 
-    public Task<IReadOnlyDictionary<int, PartitionBounds>> BoundsAsync(string topic, IReadOnlyList<int> partitions) => _real.BoundsAsync(topic, partitions);
+    public async Task<IReadOnlyDictionary<int, PartitionBounds>> BoundsAsync(string topic, IReadOnlyList<int> partitions) =>
+        (await _real.BoundsAsync(topic, partitions)).ToDictionary(b => b.Key, b => b.Value with { Low = Low ?? b.Value.Low });
 
     public async Task<IReadOnlyDictionary<int, long>> OffsetsAtAsync(string topic, IReadOnlyList<int> partitions, long time) => OffsetAt is null
         ? await _real.OffsetsAtAsync(topic, partitions, time)
