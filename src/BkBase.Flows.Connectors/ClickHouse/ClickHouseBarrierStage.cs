@@ -36,6 +36,7 @@ internal sealed class ClickHouseBarrierStage(BlockWriter writer, FlowLimits limi
         private readonly List<Gathered> _full = [];
         private readonly Queue<(ValueBlock Block, bool IsRecovered)> _ready = new();
         private readonly Action<Action> _back;
+        private Task _submitted = Task.CompletedTask;
         private long _rows;
         private int _handed;
         private int _flying;
@@ -121,11 +122,19 @@ internal sealed class ClickHouseBarrierStage(BlockWriter writer, FlowLimits limi
             _rows = 0;
             _handed++;
             ValueBlock[] blocks = [];
+
+            // In order: were the end to overtake the last barrier, it would answer in its place.
+            var before = _submitted;
+            var submitted = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            _submitted = submitted.Task;
             Run(
-                _ =>
+                async _ =>
                 {
+                    await before;
                     blocks = [.. gathered.Select(g => _writer.Encode(_edge.Name, _edge.NextBlock(), g.Day, g.Parts))];
-                    return answer(blocks);
+                    var published = answer(blocks);
+                    submitted.SetResult();
+                    await published;
                 },
                 () =>
                 {
