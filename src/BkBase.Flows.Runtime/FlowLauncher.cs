@@ -26,6 +26,7 @@ public sealed class FlowLauncher(ICheckpointStore checkpoints, FlowReader reader
     /// <exception cref="CheckpointException">A record cannot be used, or an earlier revision cannot settle its blocks.</exception>
     public async Task<FlowHandle> StartAsync(FlowDefinition flow, FlowEnvironment environment, IMaterializer materializer, CancellationToken cancel)
     {
+        await RefuseLostStateAsync(flow, cancel);
         await checkpoints.KeepRevisionAsync(flow.Name, flow.Revision, flow.Text, cancel);
         var places = flow.Sources.ToDictionary(s => s.Name, s => (environment.Sources.GetValueOrDefault(s.Name) ?? s.Settings.Create()).Place, StringComparer.Ordinal);
         var records = await RecordsAsync(flow.Name, cancel);
@@ -48,6 +49,16 @@ public sealed class FlowLauncher(ICheckpointStore checkpoints, FlowReader reader
     /// <exception cref="CheckpointException">One of them is damaged or of a newer program.</exception>
     public async Task<IReadOnlyList<TaskRecord>> RecordsAsync(string flow, CancellationToken cancel) =>
         [.. (await checkpoints.ReadAsync(flow, cancel)).Select(r => TaskRecordFormat.Decode(r.Record, r.Task, r.At))];
+
+    private async Task RefuseLostStateAsync(FlowDefinition flow, CancellationToken cancel)
+    {
+        if (!FlowCompiler.IsStateful(flow) && await checkpoints.ReadAsync(FlowRecord.FolderOf(flow.Name), cancel) is [var stored, ..])
+        {
+            var record = FlowRecordFormat.Decode(stored.Record, flow.Name);
+            throw new CheckpointException(
+                $"flow {flow.Name}: revision {record.Revision} holds state of {string.Join(", ", record.States.Keys)}, and revision {flow.Revision} has no stateful node: its state and reading positions would be lost. Keep the node, or give the flow another name to start afresh");
+        }
+    }
 
     private async Task SettleAsync(string name, string revision, TaskRecord[] records, FlowEnvironment environment, IMaterializer materializer, CancellationToken cancel)
     {

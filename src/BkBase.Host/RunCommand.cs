@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json;
 using BkBase.Flows.Definition;
+using BkBase.Flows.Delivery;
 
 namespace BkBase.Host;
 
@@ -44,7 +45,7 @@ internal static class RunCommand
         await using var platform = await Platform.OpenAsync(settings.Store, settings.ClickHouse, settings.Kafka, stop, withLog: checkedFlow.Sources.Any(s => s.Type == "log"));
         var flow = FlowFiles.Read(new FlowReader(platform.Catalog), settings.Flow).Flow!;
         var tables = await TablesInUse.OfAsync(platform.ClickHouse, flow, stop);
-        var isKnown = (await platform.Checkpoints.ReadAsync(flow.Name, stop)).Count > 0;
+        var isKnown = (await platform.Checkpoints.ReadAsync(flow.Name, stop)).Count + (await platform.Checkpoints.ReadAsync(FlowRecord.FolderOf(flow.Name), stop)).Count > 0;
         if (tables.Count > 0 && !isKnown && !settings.Append)
         {
             await Console.Error.WriteLineAsync($"bkbase: {string.Join(", ", tables)} hold rows that no checkpoint of flow '{flow.Name}' in {settings.Store} accounts for; this run would write beside them. Say --append if that is meant, name the right --store, or drop the tables");

@@ -15,6 +15,8 @@ internal static class TestFlows
         [new("csv3", "time,host,value", "{ type: csv3 }", [], _ => new Csv3())],
         [
             new("pass", "passes rows", "{ name: p, type: pass }", [new("size", KeyKind.Duration, "a span"), new("mode", KeyKind.Choice, "a word") { Choices = ["fast", "slow"] }], Pass.Read),
+            MergeSettings.Entry,
+            DedupeSettings.Entry,
             new("join2", "takes two inputs", "{ name: j, type: join2, from: [a, b] }", [], _ => new Pass(2)),
         ],
         [new("memory", "rows to memory", "{ type: memory }", [], _ => new MemorySinkSettings())]);

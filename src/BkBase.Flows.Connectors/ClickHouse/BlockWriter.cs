@@ -49,13 +49,64 @@ internal sealed class BlockWriter(ClickHouseSession session, TableSchema table, 
                 }
                 else
                 {
-                    await WriteUnclearAsync(block, bytes, resend, token);
+                    await WriteUnclearAsync(block.ToRecord(), bytes, _columns, _ => Token(block), RaiseAsync, token);
                 }
 
                 return true;
             },
             cancel);
         Return(encoder);
+
+        async Task<int> RaiseAsync()
+        {
+            await resend(block);
+            return block.Attempt;
+        }
+    }
+
+    /// <summary>Rows as a block that stands for itself.</summary>
+    public ValueBlock Encode(string edge, ulong number, long day, IReadOnlyList<BlockPart> parts)
+    {
+        var encoder = Rent();
+        var bytes = encoder.Encode(table.Schema, parts, number).ToArray();
+        Return(encoder);
+        return new ValueBlock(edge, number, table.QuotedName, [.. _columns], day, parts.Sum(p => p.Count), 0, bytes);
+    }
+
+    /// <summary>As <see cref="WriteAsync(Block, Func{Block, Task}, CancellationToken)"/>, for a block by value.</summary>
+    /// <param name="isRecovered">Whether an earlier run recorded it: its fate is read back first.</param>
+    /// <param name="raise">Records a new attempt and gives its number.</param>
+    public Task WriteAsync(ValueBlock block, bool isRecovered, Func<Task<int>> raise, CancellationToken cancel)
+    {
+        if (block.Target != table.QuotedName)
+        {
+            throw new ClickHouseFailureException($"{Table} is asked for a block of {block.Target}: the flow writes another table or store now; run the former revision to its end first");
+        }
+
+        var recorded = new RecordedBlock(block.Number, block.Day, -1, -1, block.Rows, block.Attempt);
+        return session.WithRetriesAsync(
+            $"insert into {table.Database}.{table.Table}",
+            async (attempt, token) =>
+            {
+                if (attempt == 1 && !isRecovered)
+                {
+                    await session.InsertAsync(table.QuotedName, block.Columns, block.Bytes, Token(recorded, block.Attempt), token);
+                }
+                else
+                {
+                    await WriteUnclearAsync(recorded, block.Bytes, block.Columns, number => Token(recorded, number), RaiseAsync, token);
+                }
+
+                return true;
+            },
+            cancel);
+
+        async Task<int> RaiseAsync()
+        {
+            var raised = await raise();
+            recorded = recorded with { Attempt = raised };
+            return raised;
+        }
     }
 
     /// <summary>Rows that the table holds of each of these blocks; those it holds none of are absent.</summary>
@@ -72,12 +123,17 @@ internal sealed class BlockWriter(ClickHouseSession session, TableSchema table, 
         CultureInfo.InvariantCulture,
         $"{origin}/{block.Partition.Source}/{block.Partition.Partition}/{block.First}-{block.Last}/day{block.Day}+{block.Rows}/{block.Number}/{block.Attempt}");
 
-    private async Task WriteUnclearAsync(Block block, ReadOnlyMemory<byte> bytes, Func<Block, Task> resend, CancellationToken cancel)
+    private string Token(RecordedBlock block, int attempt) => string.Create(
+        CultureInfo.InvariantCulture, $"{origin}/barrier/day{block.Day}+{block.Rows}/{block.Number}/{attempt}");
+
+    private async Task WriteUnclearAsync(
+        RecordedBlock block, ReadOnlyMemory<byte> bytes, IReadOnlyList<string> columns, Func<int, string> tokenOf, Func<Task<int>> raise, CancellationToken cancel)
     {
         var first = block.Attempt;
+        var attempt = first;
         for (var isAnswered = false; ; isAnswered = true)
         {
-            RecordedBlock[] only = [block.ToRecord()];
+            RecordedBlock[] only = [block];
             await EnsureNotRunningAsync(only, cancel);
             var count = (await CountOnceAsync(only, cancel)).GetValueOrDefault(block.Number);
             if (count == block.Rows)
@@ -87,21 +143,21 @@ internal sealed class BlockWriter(ClickHouseSession session, TableSchema table, 
 
             if (count != 0)
             {
-                throw new ClickHouseFailureException($"{Table} holds {count} of {block.Rows} rows of block {block.Number} ({Token(block)})");
+                throw new ClickHouseFailureException($"{Table} holds {count} of {block.Rows} rows of block {block.Number} ({tokenOf(attempt)})");
             }
 
             if (isAnswered)
             {
                 // The store answered OK to this token and holds none of its rows: the token is noted, the rows are lost.
-                if (block.Attempt - first >= AttemptsMax)
+                if (attempt - first >= AttemptsMax)
                 {
                     throw new ClickHouseFailureException($"{Table} answers OK to block {block.Number} and holds none of its {block.Rows} rows, {AttemptsMax} times over: rows older than its TTL, or a trigger, may drop them");
                 }
 
-                await resend(block);
+                attempt = await raise();
             }
 
-            await session.InsertAsync(table.QuotedName, _columns, bytes, Token(block), cancel);
+            await session.InsertAsync(table.QuotedName, columns, bytes, tokenOf(attempt), cancel);
         }
     }
 

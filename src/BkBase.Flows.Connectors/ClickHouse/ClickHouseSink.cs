@@ -1,5 +1,7 @@
 using Akka;
+using Akka.Streams;
 using Akka.Streams.Dsl;
+using Akka.Streams.Stage;
 using BkBase.Flows.Definition;
 using BkBase.Flows.Graph;
 using BkBase.Flows.Records;
@@ -31,7 +33,7 @@ public sealed record ClickHouseSinkSettings(ClickHouseConnector Connector, strin
 /// <summary>Writes rows to a ClickHouse table in blocks that are stored exactly once.</summary>
 /// <param name="settings">Where and how.</param>
 /// <param name="table">Name of the table, from the flow's context.</param>
-public sealed class ClickHouseSink(ClickHouseSinkSettings settings, Func<SinkContext, string> table) : ISink
+public sealed class ClickHouseSink(ClickHouseSinkSettings settings, Func<SinkContext, string> table) : IBarrierSink
 {
     /// <summary>Rises with every deliberate rewind of the flow.</summary>
     public int Generation { get; init; }
@@ -45,11 +47,11 @@ public sealed class ClickHouseSink(ClickHouseSinkSettings settings, Func<SinkCon
         var connector = settings.Connector;
         var schema = new TableSchema(context.Schema, connector.Options.Database, name, settings.Ttl, settings.Zone);
         var ttlMs = (long)schema.TtlDays * 86_400_000;
-        return Flow.Create<StreamElement>().Select(CountExpired).Via(Flow.FromGraph(new ClickHouseStage(
-            new BlockWriter(connector.Session, schema, $"{context.Flow}/{Generation}/{name}/{Incarnation}"),
-            context.Limits,
-            context.Time,
-            context.Ledger)));
+        var writer = new BlockWriter(connector.Session, schema, $"{context.Flow}/{Generation}/{name}/{Incarnation}");
+        GraphStage<FlowShape<StreamElement, Confirmation>> stage = context.Ledger.Barriers is { } barriers
+            ? new ClickHouseBarrierStage(writer, context.Limits, barriers)
+            : new ClickHouseStage(writer, context.Limits, context.Time, context.Ledger);
+        return Flow.Create<StreamElement>().Select(CountExpired).Via(Flow.FromGraph(stage));
 
         // Rows beyond the table's TTL are written and dropped by the store: whoever runs the flow should hear of it.
         StreamElement CountExpired(StreamElement element)

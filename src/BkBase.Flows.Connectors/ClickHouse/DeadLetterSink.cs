@@ -6,7 +6,7 @@ using BkBase.Flows.Records;
 namespace BkBase.Flows.Connectors.ClickHouse;
 
 /// <summary>Takes the refusals of one node and writes them to <c>bkbase.dead_letters</c> under the rules of any table.</summary>
-public sealed class DeadLetterSink(ClickHouseConnector connector) : ISink
+public sealed class DeadLetterSink(ClickHouseConnector connector) : IBarrierSink
 {
     public Flow<StreamElement, Confirmation, NotUsed> Create(SinkContext context)
     {

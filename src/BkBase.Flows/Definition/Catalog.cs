@@ -47,6 +47,15 @@ public interface INodeSettings
 
     /// <summary>An operator for one stage. Called after a <see cref="Resolve"/> without errors for the same inputs.</summary>
     IOperator Create(IReadOnlyList<Schema> inputs);
+
+    /// <summary>As <see cref="Create(IReadOnlyList{Schema})"/>, for nodes that the flow's limits bound.</summary>
+    IOperator Create(IReadOnlyList<Schema> inputs, FlowLimits limits) => Create(inputs);
+
+    /// <summary>
+    /// What the meaning of the node's state depends on, as text: state is carried over to a node of the same name, type
+    /// and text. Null for nodes without state; others make an operator that is an <see cref="ISnapshot"/>.
+    /// </summary>
+    string? StateOf(IReadOnlyList<Schema> inputs) => null;
 }
 
 /// <summary>Settings of a source, read.</summary>

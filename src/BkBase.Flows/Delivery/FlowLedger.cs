@@ -18,6 +18,7 @@ public sealed class FlowLedger : IAsyncDisposable
     private readonly CancellationTokenSource _stop = new();
     private readonly ITimer _timer;
     private readonly ulong _writer;
+    private readonly TimeSpan _interval;
     private Task _publishing = Task.CompletedTask;
     private bool _isPublishing;
     private bool _isWanted;
@@ -32,6 +33,7 @@ public sealed class FlowLedger : IAsyncDisposable
     {
         (Flow, Revision, _store, _time) = (flow, revision, store, time);
         _writer = (ulong)writer << 40;
+        _interval = interval;
         _timer = time.CreateTimer(static l => ((FlowLedger)l!).OnTick(), this, interval, interval);
     }
 
@@ -85,6 +87,14 @@ public sealed class FlowLedger : IAsyncDisposable
     public static FlowLedger InMemory(string flow, string revision, TimeProvider time) =>
         new(flow, revision, new MemoryCheckpointStore(), 1, time, TimeSpan.FromSeconds(2));
 
+    /// <summary>The checkpoints of a flow that holds state; null for one whose blocks can be rebuilt from its sources.</summary>
+    public BarrierLedger? Barriers { get; private set; }
+
+    internal CancellationToken Stopping => _stop.Token;
+
+    /// <summary>The flow holds state: one record for all of it takes the place of one per partition.</summary>
+    internal BarrierLedger UseBarriers() => Barriers ??= new BarrierLedger(this, _store, _time, _interval);
+
     /// <summary>
     /// Becomes the owner of a partition, before its first record is read. Gives the offset to read from: behind the
     /// smallest mark of its record, or, at the first start, what <paramref name="first"/> says, which is then recorded.
@@ -94,6 +104,11 @@ public sealed class FlowLedger : IAsyncDisposable
     /// <exception cref="CheckpointException">The record cannot be used, or counts in something else.</exception>
     public async Task<long> ClaimAsync(string source, int partition, string place, string incarnation, Func<long> first, CancellationToken cancel)
     {
+        if (Barriers is { } barriers)
+        {
+            return await barriers.ClaimAsync(source, partition, place, incarnation, first, cancel);
+        }
+
         var key = TaskRecord.TaskOf(Flow, source, partition, place);
         var claim = await RetryAsync(c => _store.ClaimAsync(key, c), cancel);
         TaskRecord record;
@@ -136,14 +151,15 @@ public sealed class FlowLedger : IAsyncDisposable
     /// <summary>The ledger of one edge. All edges of a flow are made before its first claim.</summary>
     /// <param name="name">Name of the edge, the same in every run.</param>
     /// <param name="sources">Sources whose rows reach it.</param>
-    public EdgeLedger Edge(string name, IReadOnlyList<string> sources)
+    /// <param name="barriers">The edge's part of the flow's checkpoints, for a sink that answers barriers itself.</param>
+    public EdgeLedger Edge(string name, IReadOnlyList<string> sources, BarrierEdge? barriers = null)
     {
         lock (_gate)
         {
             _edges.Add((name, sources));
         }
 
-        return new EdgeLedger(this, name);
+        return new EdgeLedger(this, name) { Barriers = barriers };
     }
 
     /// <summary>The ledger of one source.</summary>
@@ -181,6 +197,7 @@ public sealed class FlowLedger : IAsyncDisposable
         // A store that is away must not hold back the end: the records published so far are enough to go on from.
         _stop.CancelAfter(TimeSpan.FromSeconds(5));
         await last;
+        await (Barriers?.CloseAsync() ?? Task.CompletedTask);
         _stop.Dispose();
     }
 
@@ -345,7 +362,7 @@ public sealed class FlowLedger : IAsyncDisposable
         }
     }
 
-    private async Task<T> RetryAsync<T>(Func<CancellationToken, Task<T>> action, CancellationToken cancel)
+    internal async Task<T> RetryAsync<T>(Func<CancellationToken, Task<T>> action, CancellationToken cancel)
     {
         for (var attempt = 0; ; attempt++)
         {
@@ -400,6 +417,9 @@ public sealed class EdgeLedger
 
     /// <summary>Name of the edge, the same in every run.</summary>
     public string Name { get; }
+
+    /// <summary>For a sink in a flow that holds state: where it hands over its blocks. Null elsewhere.</summary>
+    public BarrierEdge? Barriers { get; internal init; }
 
     /// <summary>What of a partition is durable already, and the blocks above it.</summary>
     public EdgeProgress Of(string source, int partition) => _ledger.Of(Name, source, partition);

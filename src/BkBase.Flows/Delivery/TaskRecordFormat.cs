@@ -1,6 +1,4 @@
-using System.Buffers.Binary;
 using System.Collections.Immutable;
-using System.Security.Cryptography;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 
@@ -15,23 +13,9 @@ public static partial class TaskRecordFormat
     /// <summary>The version written.</summary>
     public const ushort Version = 1;
 
-    private const int HeaderLength = 14;
-
-    private const string WayOut = "Put it back from a backup; or remove it together with the rows of the flow's tables, then the flow begins afresh. Removed alone, rows are written twice";
-
     /// <summary>Bytes of a record.</summary>
-    public static byte[] Encode(TaskRecord record)
-    {
-        var body = JsonSerializer.SerializeToUtf8Bytes(Body.Of(record), BodyContext.Default.Body);
-        var bytes = new byte[HeaderLength + body.Length];
-        "BKCP"u8.CopyTo(bytes);
-        BinaryPrimitives.WriteUInt16LittleEndian(bytes.AsSpan(4), Version);
-        Span<byte> hash = stackalloc byte[32];
-        SHA256.HashData(body, hash);
-        hash[..8].CopyTo(bytes.AsSpan(6));
-        body.CopyTo(bytes.AsSpan(HeaderLength));
-        return bytes;
-    }
+    public static byte[] Encode(TaskRecord record) =>
+        RecordEnvelope.Seal("BKCP"u8, Version, JsonSerializer.SerializeToUtf8Bytes(Body.Of(record), BodyContext.Default.Body));
 
     /// <summary>The record of these bytes.</summary>
     /// <param name="task">The task that it should be of.</param>
@@ -40,27 +24,9 @@ public static partial class TaskRecordFormat
     public static TaskRecord Decode(ReadOnlySpan<byte> bytes, string task, string? at = null)
     {
         var name = at is null ? $"checkpoint of {task}" : $"checkpoint of {task} ({at})";
-        if (bytes.Length < HeaderLength || !bytes.StartsWith("BKCP"u8))
-        {
-            throw new CheckpointException($"{name} is not a checkpoint record ({bytes.Length} bytes without its header). {WayOut}");
-        }
-
-        var version = BinaryPrimitives.ReadUInt16LittleEndian(bytes[4..]);
-        if (version is 0 or > Version)
-        {
-            throw new CheckpointException($"{name} has version {version}; this program reads up to {Version}: run the program that wrote it, or a newer one");
-        }
-
-        var body = bytes[HeaderLength..];
-        Span<byte> hash = stackalloc byte[32];
-        SHA256.HashData(body, hash);
-        if (!hash[..8].SequenceEqual(bytes[6..HeaderLength]))
-        {
-            throw new CheckpointException($"{name} is damaged: its checksum does not fit its {body.Length} bytes. {WayOut}");
-        }
-
-        var record = (JsonSerializer.Deserialize(body, BodyContext.Default.Body) ?? throw new CheckpointException($"{name} is empty. {WayOut}")).ToRecord();
-        return record.Task == task ? record : throw new CheckpointException($"{name} is that of {record.Task}: a foreign file stands in its place. {WayOut}");
+        var body = RecordEnvelope.Open("BKCP"u8, Version, bytes, name);
+        var record = (JsonSerializer.Deserialize(body, BodyContext.Default.Body) ?? throw new CheckpointException($"{name} is empty. {RecordEnvelope.WayOut}")).ToRecord();
+        return record.Task == task ? record : throw new CheckpointException($"{name} is that of {record.Task}: a foreign file stands in its place. {RecordEnvelope.WayOut}");
     }
 
     private sealed record Body(

@@ -49,6 +49,9 @@ public sealed record FlowEnvironment(TimeProvider Time, ISink DeadLetters)
 /// </summary>
 public static class FlowCompiler
 {
+    /// <summary>Whether some node's output depends on rows that came before, so that blocks cannot be rebuilt from the source.</summary>
+    public static bool IsStateful(FlowDefinition flow) => flow.Nodes.Any(n => n.Settings.StateOf(n.Inputs) is not null);
+
     /// <summary>Builds and starts the flow.</summary>
     public static FlowHandle Run(FlowDefinition flow, FlowEnvironment environment, IMaterializer materializer)
     {
@@ -70,7 +73,11 @@ public static class FlowCompiler
         private readonly Dictionary<string, IReadOnlyList<string>> _sourcesOf = new(StringComparer.Ordinal);
         private readonly HashSet<string> _edges = new(StringComparer.Ordinal);
 
+        private readonly BarrierLedger? _barriers = IsStateful(flow) ? handle.Ledger.UseBarriers() : null;
+
         private FlowHandle Handle => handle;
+
+        private BarrierLedger? Barriers => _barriers;
 
         private FlowDefinition Flow => flow;
 
@@ -78,6 +85,11 @@ public static class FlowCompiler
 
         public void Wire()
         {
+            if (_barriers is not null)
+            {
+                _barriers.Confirmed = handle.ConfirmCut;
+            }
+
             foreach (var source in flow.Sources)
             {
                 WireSource(source);
@@ -133,7 +145,8 @@ public static class FlowCompiler
                 records = records.Via(new RejectionBrake(flow.Limits, counters, handle.AtStop));
             }
 
-            var etl = builder.Add(new EtlStage(definition.Name, definition.Etl.Create(), flow.Limits, source.IsBounded, counters));
+            var etl = builder.Add(new EtlStage(definition.Name, definition.Etl.Create(), flow.Limits, source.IsBounded, counters, () => handle.IsStopping, _barriers));
+            _barriers?.Source(definition.Name);
             builder.From(builder.Add(records)).To(etl.In);
             _outlets[definition.Name] = environment.Choose is not { } choose ? etl.Out0
                 : builder.From(etl.Out0).Via(Akka.Streams.Dsl.Flow.Create<StreamElement>().Select(e => e is RecordBatch rows ? choose(definition.Name, rows) : e)).Out;
@@ -144,7 +157,14 @@ public static class FlowCompiler
         private void WireNode(NodeDefinition node)
         {
             var counters = handle.Count(node.Name, node.Type);
-            var stage = new OperatorStage(node.Name, node.From.Count, node.Settings.Ports, node.Settings.Create(node.Inputs), counters);
+            var state = node.Settings.StateOf(node.Inputs);
+            if (state is not null)
+            {
+                _barriers!.Node(node.Name, node.Type, state);
+            }
+
+            var stage = new OperatorStage(
+                node.Name, node.From.Count, node.Settings.Ports, node.Settings.Create(node.Inputs, flow.Limits), counters, state is null ? null : _barriers);
             // The builder copies the shape: its ports are the ones to wire. Order: own output, named ports, refusals.
             var shape = builder.Add(stage);
             for (var i = 0; i < node.From.Count; i++)
@@ -164,7 +184,7 @@ public static class FlowCompiler
 
         private void WireSink(string from, ISink sink, Schema schema, string to, SinkRows? counted = null)
         {
-            var edge = new Edge(this, from, to);
+            var edge = new Edge(this, from, to, sink is IBarrierSink, sink is IRefusingSink ? 2 : 1);
             var entry = builder.Add(edge.Entry(element => counted?.Add(element is RecordBatch batch ? batch.Count : 0)));
             Read(from, entry.Inlet);
             if (sink is IRefusingSink refusing)
@@ -172,7 +192,7 @@ public static class FlowCompiler
                 var shape = builder.Add(refusing.CreateRefusing(edge.Context(schema)));
                 builder.From(entry.Outlet).To(shape.In);
                 builder.From(shape.Out0).To(builder.Add(edge.Confirm()));
-                WireDeadLetters(from, shape.Out1, $"{to} dead letters");
+                WireDeadLetters(from, shape.Out1, $"{to} dead letters", edge.Tail);
             }
             else
             {
@@ -180,9 +200,10 @@ public static class FlowCompiler
             }
         }
 
-        private void WireDeadLetters(string from, Outlet<StreamElement> rejections, string to = "dead letters")
+        /// <param name="tail">For the refusals of a sink: barriers do not come through it, so that they are confirmed together with its rows.</param>
+        private void WireDeadLetters(string from, Outlet<StreamElement> rejections, string to = "dead letters", ConfirmTail? tail = null)
         {
-            var edge = new Edge(this, from, to);
+            var edge = new Edge(this, from, to, environment.DeadLetters is IBarrierSink, 1, tail);
             var entry = builder.Add(edge.Entry(element => handle.CountDeadLetters(element is RejectionBatch refused ? refused.Rejections.Count : 0)));
             builder.From(rejections).To(entry.Inlet);
             builder.From(entry.Outlet).To(builder.Add(environment.DeadLetters.Create(edge.Context(SchemaOf(from))).To(edge.Confirm())).Inlet);
@@ -238,25 +259,37 @@ public static class FlowCompiler
             private readonly Wiring _wiring;
             private readonly string _from;
             private readonly int _number;
+            private readonly int _slot;
             private readonly EdgeLedger _ledger;
 
-            public Edge(Wiring wiring, string from, string to)
+            public Edge(Wiring wiring, string from, string to, bool answers, int ends, ConfirmTail? tail = null)
             {
                 var sources = wiring._sourcesOf[from.Split('.')[0]];
                 (_wiring, _from) = (wiring, from);
                 _number = wiring.Handle.Edge(sources);
-                _ledger = wiring.Handle.Ledger.Edge(wiring.EdgeName(from, to), sources);
+                var name = wiring.EdgeName(from, to);
+                var barriers = tail is null ? wiring.Barriers?.Edge(name) : null;
+                _ledger = wiring.Handle.Ledger.Edge(name, sources, answers ? barriers : null);
+                (Tail, _slot) = tail is not null ? (tail, 1) : (barriers is null || answers ? null : new ConfirmTail(barriers, ends), 0);
             }
+
+            public ConfirmTail? Tail { get; }
 
             public Flow<StreamElement, StreamElement, NotUsed> Entry(Action<StreamElement> count)
             {
                 var gate = new MarkGate(_ledger);
-                return Akka.Streams.Dsl.Flow.Create<StreamElement>().Select(element =>
+                var entry = Akka.Streams.Dsl.Flow.Create<StreamElement>().Select(element =>
                 {
                     var above = gate.Pass(element);
                     count(above);
+                    if (_slot == 0)
+                    {
+                        Tail?.See(above);
+                    }
+
                     return above;
                 });
+                return Tail is null ? entry : entry.Where(element => element is not StreamBarrier);
             }
 
             public SinkContext Context(Schema schema)
@@ -267,13 +300,25 @@ public static class FlowCompiler
 
             public Sink<Confirmation, NotUsed> Confirm() => Sink.ForEach<Confirmation>(c =>
             {
+                if (_wiring.Barriers is not null)
+                {
+                    Tail?.Confirm(_slot, c);
+                    return;
+                }
+
                 _ledger.Confirm(c.Source, c.Partition, c.Offset);
                 _wiring.Handle.Confirm(_number, c);
             }).MapMaterializedValue(done =>
             {
-                _wiring.Handle.Attach(done);
+                _wiring.Handle.Attach(Tail is null ? done : EndAsync(done));
                 return NotUsed.Instance;
             });
+
+            private async Task EndAsync(Task done)
+            {
+                await done;
+                Tail!.End();
+            }
         }
     }
 }

@@ -18,7 +18,9 @@ public sealed class FlowHandle
     private long _deadLetters;
     private readonly List<HashSet<string>> _edges = [];
     private readonly Dictionary<(string Source, int Partition), PartitionProgress> _progress = [];
+    private readonly Dictionary<(string Source, int Partition), long> _cuts = [];
     private readonly Lock _lock = new();
+    private volatile bool _isStopping;
 
     internal FlowHandle(FlowDefinition flow, FlowLedger ledger) => (Flow, Ledger) = (flow, ledger);
 
@@ -48,6 +50,7 @@ public sealed class FlowHandle
     /// <summary>Stops reading and drains: what was read is written and confirmed, then <see cref="Completion"/> completes.</summary>
     public void Stop()
     {
+        _isStopping = true;
         foreach (var source in _sources.Values)
         {
             source.Stop();
@@ -64,7 +67,23 @@ public sealed class FlowHandle
     {
         lock (_lock)
         {
-            return _progress.Where(p => p.Value.Confirmed >= 0).ToDictionary(p => p.Key, p => p.Value.Confirmed);
+            return _cuts.Concat(_progress.Where(p => p.Value.Confirmed >= 0).Select(p => KeyValuePair.Create(p.Key, p.Value.Confirmed))).ToDictionary();
+        }
+    }
+
+    internal bool IsStopping => _isStopping;
+
+    /// <summary>In a flow that holds state a published checkpoint confirms, not the edges.</summary>
+    internal void ConfirmCut(string source, int partition, long offset)
+    {
+        lock (_lock)
+        {
+            _cuts[(source, partition)] = offset;
+        }
+
+        if (_sources.TryGetValue(source, out var control))
+        {
+            control.Confirm(partition, offset);
         }
     }
 
@@ -117,8 +136,14 @@ public sealed class FlowHandle
         foreach (var tail in _tails)
         {
             // An edge that failed confirms nothing any more: the others would run on for rows that are read again.
-            _ = tail.ContinueWith(static (_, flow) => ((FlowHandle)flow!).Stop(), this, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
+            _ = tail.ContinueWith(static (t, flow) => ((FlowHandle)flow!).Fail(t.Exception!.GetBaseException()), this, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
         }
+    }
+
+    private void Fail(Exception failure)
+    {
+        Ledger.Barriers?.Fail(failure);
+        Stop();
     }
 
     // The last marks are published before the end is told.

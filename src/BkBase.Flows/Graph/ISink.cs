@@ -16,6 +16,13 @@ public interface ISink
     Flow<StreamElement, Confirmation, NotUsed> Create(SinkContext context);
 }
 
+/// <summary>
+/// A sink that answers barriers itself: in a flow that holds state it hands over the blocks of each barrier at
+/// <see cref="EdgeLedger.Barriers"/> and emits no confirmations. Any other sink gets no barriers; a checkpoint waits until it
+/// has confirmed what came before them, so that its rows are written at least once.
+/// </summary>
+public interface IBarrierSink : ISink;
+
 /// <summary>Everything of a source partition up to and including the offset is durable here.</summary>
 public readonly record struct Confirmation(string Source, int Partition, long Offset);
 

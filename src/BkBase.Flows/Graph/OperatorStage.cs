@@ -1,6 +1,8 @@
+using System.Buffers;
 using System.Collections.Immutable;
 using Akka.Streams;
 using Akka.Streams.Stage;
+using BkBase.Flows.Delivery;
 using BkBase.Flows.Operators;
 using BkBase.Flows.Records;
 using BkBase.Flows.Telemetry;
@@ -9,7 +11,9 @@ namespace BkBase.Flows.Graph;
 
 /// <summary>
 /// The one stage that drives any <see cref="IOperator"/>: n inputs, one output per port, one for refusals. It pulls
-/// when everything emitted so far is taken, counts rows, and merges watermarks of several inputs by minimum.
+/// when everything emitted so far is taken, counts rows, and merges watermarks of several inputs by minimum. A barrier
+/// goes on when it has come on all inputs; one that has it already waits for the others, and the operator's state is
+/// taken in between.
 /// </summary>
 internal sealed class OperatorStage : GraphStage<AmorphousShape>
 {
@@ -19,9 +23,13 @@ internal sealed class OperatorStage : GraphStage<AmorphousShape>
     private readonly ImmutableArray<Outlet<StreamElement>> _outlets;
     private readonly ImmutableArray<string> _ports;
 
-    public OperatorStage(string node, int inputs, IReadOnlyList<string> ports, IOperator @operator, NodeCounters counters)
+    private readonly string _node;
+    private readonly BarrierLedger? _barriers;
+
+    /// <param name="barriers">Keeps the operator's state; null for one without.</param>
+    public OperatorStage(string node, int inputs, IReadOnlyList<string> ports, IOperator @operator, NodeCounters counters, BarrierLedger? barriers = null)
     {
-        (_operator, _counters) = (@operator, counters);
+        (_node, _operator, _counters, _barriers) = (node, @operator, counters, barriers);
         _ports = ["", .. ports];
         _inlets = [.. Enumerable.Range(0, inputs).Select(i => new Inlet<StreamElement>($"{node}.in{i}"))];
         _outlets = [.. _ports.Select(p => new Outlet<StreamElement>($"{node}.{p}")), new Outlet<StreamElement>($"{node}.rejections")];
@@ -39,6 +47,9 @@ internal sealed class OperatorStage : GraphStage<AmorphousShape>
         private readonly long[] _watermarks;
         private readonly StageOutput _output;
         private long _merged = long.MinValue;
+        private readonly bool[] _aligned;
+        private StreamBarrier? _barrier;
+        private bool _isReady = true;
         private int _open;
 
         public Logic(OperatorStage stage)
@@ -47,6 +58,7 @@ internal sealed class OperatorStage : GraphStage<AmorphousShape>
             _stage = stage;
             _open = stage._inlets.Length;
             _watermarks = new long[_open];
+            _aligned = new bool[_open];
             Array.Fill(_watermarks, long.MinValue);
             _queues = [.. stage._outlets.Select(_ => new Queue<StreamElement>())];
             _output = new StageOutput(this);
@@ -63,6 +75,78 @@ internal sealed class OperatorStage : GraphStage<AmorphousShape>
             }
         }
 
+        public override void PreStart()
+        {
+            if (_stage._barriers is not { } barriers)
+            {
+                return;
+            }
+
+            // Nothing comes in before the state of the run before is there.
+            _isReady = false;
+            var opened = GetAsyncCallback<Task>(task =>
+            {
+                if (task.Exception?.GetBaseException() is { } e)
+                {
+                    FailStage(e);
+                    return;
+                }
+
+                Restore(barriers.StateOf(_stage._node));
+                _isReady = true;
+                Flush();
+            });
+            _ = barriers.OpenAsync().ContinueWith(opened, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+        }
+
+        private void Restore(NodeState? state)
+        {
+            if (state is null)
+            {
+                return;
+            }
+
+            var snapshot = (ISnapshot)_stage._operator;
+            if (state.Version > snapshot.SnapshotVersion)
+            {
+                throw new CheckpointException($"the state of node '{_stage._node}' has version {state.Version}; this program reads up to {snapshot.SnapshotVersion}: run the program that wrote it, or a newer one");
+            }
+
+            snapshot.Restore(state.Bytes.Span, state.Version);
+        }
+
+        private byte[] Snapshot()
+        {
+            var state = new ArrayBufferWriter<byte>();
+            ((ISnapshot)_stage._operator).Snapshot(state);
+            return state.WrittenSpan.ToArray();
+        }
+
+        // An input that has ended stands behind every barrier.
+        private void Align()
+        {
+            if (_barrier is not { } barrier)
+            {
+                return;
+            }
+
+            for (var i = 0; i < _aligned.Length; i++)
+            {
+                if (!_aligned[i] && !IsClosed(_stage._inlets[i]))
+                {
+                    return;
+                }
+            }
+
+            _barrier = null;
+            Array.Clear(_aligned);
+            _stage._barriers?.AnswerNode(_stage._node, barrier.Number, ((ISnapshot)_stage._operator).SnapshotVersion, Snapshot());
+            foreach (var queue in _queues)
+            {
+                queue.Enqueue(barrier);
+            }
+        }
+
         private void OnPush(int input)
         {
             switch (Grab(_stage._inlets[input]))
@@ -74,6 +158,11 @@ internal sealed class OperatorStage : GraphStage<AmorphousShape>
                     break;
                 case Watermark watermark:
                     OnWatermark(input, watermark);
+                    break;
+                case StreamBarrier barrier:
+                    _barrier = barrier;
+                    _aligned[input] = true;
+                    Align();
                     break;
             }
 
@@ -114,15 +203,17 @@ internal sealed class OperatorStage : GraphStage<AmorphousShape>
                 empty &= _queues[i].Count == 0;
             }
 
-            if (empty && _open == 0)
+            if (empty && _open == 0 && _isReady)
             {
+                _stage._barriers?.EndNode(_stage._node, ((ISnapshot)_stage._operator).SnapshotVersion, Snapshot());
                 CompleteStage();
             }
-            else if (empty && AllDemanded())
+            else if (empty && _isReady && AllDemanded())
             {
-                foreach (var inlet in _stage._inlets)
+                for (var i = 0; i < _aligned.Length; i++)
                 {
-                    if (!IsClosed(inlet) && !HasBeenPulled(inlet))
+                    var inlet = _stage._inlets[i];
+                    if (!_aligned[i] && !IsClosed(inlet) && !HasBeenPulled(inlet))
                     {
                         Pull(inlet);
                     }
@@ -146,6 +237,7 @@ internal sealed class OperatorStage : GraphStage<AmorphousShape>
         private void OnFinish()
         {
             _open--;
+            Align();
             Flush();
         }
 

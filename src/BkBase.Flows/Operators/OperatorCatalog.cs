@@ -2,7 +2,7 @@ using BkBase.Flows.Definition;
 
 namespace BkBase.Flows.Operators;
 
-/// <summary>The stateless nodes that flows may name: an explicit list.</summary>
+/// <summary>The nodes that flows may name: an explicit list.</summary>
 public static class OperatorCatalog
 {
     /// <param name="loader">Reads the tables of <c>enrich</c>; the engine itself opens nothing.</param>
@@ -14,5 +14,6 @@ public static class OperatorCatalog
         SplitSettings.Entry,
         MergeSettings.Entry,
         EnrichSettings.Entry(loader, time),
+        DedupeSettings.Entry,
     ];
 }

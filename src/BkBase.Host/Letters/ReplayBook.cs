@@ -37,7 +37,7 @@ internal sealed class ReplayBook
 
     private readonly ClickHouseConnector _store;
     private readonly ICheckpointStore _checkpoints;
-    private readonly ValueBlocks _writer;
+    private readonly ReplayBlocks _writer;
     private readonly string _flow;
     private readonly TableSchema _schema;
     private readonly BatchBuilder _builder = new(Schema, 1 << 20);
@@ -48,7 +48,7 @@ internal sealed class ReplayBook
     public ReplayBook(ClickHouseConnector store, ICheckpointStore checkpoints, string flow)
     {
         (_store, _checkpoints, _flow) = (store, checkpoints, flow);
-        _writer = new ValueBlocks(store.Session, $"{flow}/replay");
+        _writer = new ReplayBlocks(store.Session, $"{flow}/replay");
         _schema = new TableSchema(Schema, store.Options.Database, Table, Ttl);
     }
 
@@ -82,7 +82,7 @@ internal sealed class ReplayBook
     /// <summary>Writes the rows of a chunk and what became of its records; returns when all of it is in the store.</summary>
     public async Task WriteAsync(IEnumerable<(TableSchema Table, RecordBatch Rows)> results, IEnumerable<ReplayNote> notes, string revision, CancellationToken stop)
     {
-        var blocks = new List<ValueBlock>();
+        var blocks = new List<ReplayBlock>();
         foreach (var (table, rows) in results)
         {
             await EnsureAsync(table, stop);
@@ -97,7 +97,7 @@ internal sealed class ReplayBook
     /// <summary>Forgets the last chunk, which is in.</summary>
     public Task CloseAsync() => _claim is null ? Task.CompletedTask : PublishAsync([], CancellationToken.None);
 
-    private async Task WriteAsync(IReadOnlyList<ValueBlock> blocks, bool isNew, CancellationToken stop)
+    private async Task WriteAsync(IReadOnlyList<ReplayBlock> blocks, bool isNew, CancellationToken stop)
     {
         var open = blocks.ToArray();
         for (var i = 0; i < open.Length; i++)
@@ -123,7 +123,7 @@ internal sealed class ReplayBook
         }
     }
 
-    private async Task PublishAsync(IReadOnlyList<ValueBlock> blocks, CancellationToken stop)
+    private async Task PublishAsync(IReadOnlyList<ReplayBlock> blocks, CancellationToken stop)
     {
         var refused = await _checkpoints.PublishAsync([new Publication(_claim!.Task, _claim.Epoch, JsonSerializer.SerializeToUtf8Bytes(new Page(Page.Newest, blocks)))], stop);
         if (refused.Count > 0)
@@ -132,7 +132,7 @@ internal sealed class ReplayBook
         }
     }
 
-    private ValueBlock[] Decode(byte[] bytes)
+    private ReplayBlock[] Decode(byte[] bytes)
     {
         try
         {
@@ -170,7 +170,7 @@ internal sealed class ReplayBook
         return _builder.Build(new Lineage("", 0, 0, 0));
     }
 
-    private sealed record Page(int Version, IReadOnlyList<ValueBlock> Blocks)
+    private sealed record Page(int Version, IReadOnlyList<ReplayBlock> Blocks)
     {
         public const int Newest = 1;
     }

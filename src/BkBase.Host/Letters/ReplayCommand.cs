@@ -56,6 +56,11 @@ internal static class ReplayCommand
             return ExitCodes.Invalid;
         }
 
+        if (FlowCompiler.IsStateful(checkedFlow))
+        {
+            throw new InvalidSettingException($"flow {checkedFlow.Name} has a node that holds state: a replayed record would meet another state than it did. Only flows of stateless nodes can be replayed");
+        }
+
         var inputs = RunCommand.Inputs(checkedFlow, settings.Input);
         await using var platform = await Platform.OpenAsync(
             new PlatformOptions(settings.Store) { ClickHouse = settings.ClickHouse, Kafka = new KafkaOptions(settings.Kafka ?? "localhost:9092"), WithLog = false }, stop);

@@ -10,7 +10,7 @@ namespace BkBase.Flows.Connectors.ClickHouse;
 /// <param name="Day">Event day of its rows, days since 1970, UTC.</param>
 /// <param name="Rows">Number of rows.</param>
 /// <param name="Bytes">The rows in ClickHouse's Native format.</param>
-public sealed record ValueBlock(string Table, IReadOnlyList<string> Columns, ulong Number, long Day, int Rows, byte[] Bytes)
+public sealed record ReplayBlock(string Table, IReadOnlyList<string> Columns, ulong Number, long Day, int Rows, byte[] Bytes)
 {
     /// <summary>Rises when an earlier attempt is proved lost although the store knows its token.</summary>
     public int Attempt { get; init; }
@@ -19,19 +19,19 @@ public sealed record ValueBlock(string Table, IReadOnlyList<string> Columns, ulo
 /// <summary>Cuts rows into blocks by value, and stores such blocks exactly once.</summary>
 /// <param name="session">The store.</param>
 /// <param name="origin">First part of every token.</param>
-public sealed class ValueBlocks(ClickHouseSession session, string origin)
+public sealed class ReplayBlocks(ClickHouseSession session, string origin)
 {
     private const int AttemptsMax = 3;
     private readonly NativeEncoder _encoder = new();
 
     /// <summary>The rows of a batch as one block per event day.</summary>
-    public IReadOnlyList<ValueBlock> Cut(TableSchema table, RecordBatch batch, Func<ulong> next)
+    public IReadOnlyList<ReplayBlock> Cut(TableSchema table, RecordBatch batch, Func<ulong> next)
     {
-        var blocks = new List<ValueBlock>();
+        var blocks = new List<ReplayBlock>();
         DayCut.Split(batch, (day, part) =>
         {
             var number = next();
-            blocks.Add(new ValueBlock(table.QuotedName, [.. table.Columns.Select(c => c.Name)], number, day, part.Count, _encoder.Encode(table.Schema, [part], number).ToArray()));
+            blocks.Add(new ReplayBlock(table.QuotedName, [.. table.Columns.Select(c => c.Name)], number, day, part.Count, _encoder.Encode(table.Schema, [part], number).ToArray()));
         });
         return blocks;
     }
@@ -41,7 +41,7 @@ public sealed class ValueBlocks(ClickHouseSession session, string origin)
     /// <param name="isNew">Whether it was never sent before; false for one that an earlier run recorded.</param>
     /// <param name="record">Records the block with a new attempt, before that is sent.</param>
     /// <exception cref="ClickHouseFailureException">The table holds a part of the block, or takes none of it.</exception>
-    public Task WriteAsync(ValueBlock block, bool isNew, Func<ValueBlock, Task> record, CancellationToken cancel) => session.WithRetriesAsync(
+    public Task WriteAsync(ReplayBlock block, bool isNew, Func<ReplayBlock, Task> record, CancellationToken cancel) => session.WithRetriesAsync(
         $"insert into {block.Table}",
         async (attempt, token) =>
         {
@@ -73,10 +73,10 @@ public sealed class ValueBlocks(ClickHouseSession session, string origin)
         },
         cancel);
 
-    private Task InsertAsync(ValueBlock block, CancellationToken cancel) => session.InsertAsync(
+    private Task InsertAsync(ReplayBlock block, CancellationToken cancel) => session.InsertAsync(
         block.Table, block.Columns, block.Bytes, string.Create(CultureInfo.InvariantCulture, $"{origin}/day{block.Day}+{block.Rows}/{block.Number}/{block.Attempt}"), cancel);
 
-    private async Task<bool> HoldsAsync(ValueBlock block, CancellationToken cancel)
+    private async Task<bool> HoldsAsync(ReplayBlock block, CancellationToken cancel)
     {
         var running = await session.QueryAsync(string.Create(
             CultureInfo.InvariantCulture, $"SELECT count() FROM system.processes WHERE position(Settings['insert_deduplication_token'], '/{block.Number}/') > 0"), cancel);
