@@ -1,6 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using Akka.Streams;
 using Akka.Streams.Stage;
+using BkBase.Flows.Definition;
 using BkBase.Flows.Delivery;
 using BkBase.Flows.Graph;
 using BkBase.Flows.Records;

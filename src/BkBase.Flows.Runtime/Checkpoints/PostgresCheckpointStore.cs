@@ -10,7 +10,7 @@ public sealed class PostgresCheckpointStore : ICheckpointStore, IAsyncDisposable
         CREATE SCHEMA IF NOT EXISTS bkbase;
         CREATE TABLE IF NOT EXISTS bkbase.checkpoints (task text PRIMARY KEY, epoch bigint NOT NULL, record bytea, record_epoch bigint);
         CREATE TABLE IF NOT EXISTS bkbase.revisions (flow text, revision text, content text NOT NULL, PRIMARY KEY (flow, revision));
-        CREATE TABLE IF NOT EXISTS bkbase.writers (only boolean PRIMARY KEY CHECK (only), writer bigint NOT NULL);
+        CREATE TABLE IF NOT EXISTS bkbase.writers (one boolean PRIMARY KEY CHECK (one), writer bigint NOT NULL);
         """;
 
     // Any constant: two processes that make the tables at the same time must not collide.
@@ -87,7 +87,7 @@ public sealed class PostgresCheckpointStore : ICheckpointStore, IAsyncDisposable
         async token =>
         {
             await using var command = _source.CreateCommand(
-                "INSERT INTO bkbase.writers AS w (only, writer) VALUES (true, $1) ON CONFLICT (only) DO UPDATE SET writer = GREATEST(w.writer + 1, $1) RETURNING writer");
+                "INSERT INTO bkbase.writers AS w (one, writer) VALUES (true, $1) ON CONFLICT (one) DO UPDATE SET writer = GREATEST(w.writer + 1, $1) RETURNING writer");
             command.Parameters.AddWithValue(least);
             return (long)(await command.ExecuteScalarAsync(token))!;
         },

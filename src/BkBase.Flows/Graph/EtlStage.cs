@@ -1,5 +1,6 @@
 using Akka.Streams;
 using Akka.Streams.Stage;
+using BkBase.Flows.Definition;
 using BkBase.Flows.Delivery;
 using BkBase.Flows.Etl;
 using BkBase.Flows.Records;

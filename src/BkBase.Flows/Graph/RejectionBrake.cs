@@ -1,6 +1,7 @@
 using System.Globalization;
 using Akka.Streams;
 using Akka.Streams.Stage;
+using BkBase.Flows.Definition;
 using BkBase.Flows.Records;
 using BkBase.Flows.Telemetry;
 

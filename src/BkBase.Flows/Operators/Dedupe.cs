@@ -2,7 +2,6 @@ using System.Buffers;
 using System.Buffers.Binary;
 using System.Globalization;
 using BkBase.Flows.Definition;
-using BkBase.Flows.Graph;
 using BkBase.Flows.Records;
 
 namespace BkBase.Flows.Operators;

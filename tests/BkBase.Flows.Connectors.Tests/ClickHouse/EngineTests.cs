@@ -2,6 +2,7 @@ using Akka.Actor;
 using Akka.Streams;
 using Akka.Streams.Dsl;
 using BkBase.Flows.Connectors.ClickHouse;
+using BkBase.Flows.Definition;
 using BkBase.Flows.Graph;
 using BkBase.Flows.Records;
 

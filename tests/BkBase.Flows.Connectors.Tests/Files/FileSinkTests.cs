@@ -2,6 +2,7 @@ using System.Text.Json;
 using Akka.Streams.Dsl;
 using BkBase.Flows.Connectors.Files;
 using BkBase.Flows.Connectors.Tests.ClickHouse;
+using BkBase.Flows.Definition;
 using BkBase.Flows.Graph;
 using BkBase.Flows.Records;
 

@@ -1,6 +1,5 @@
 using System.Buffers;
 using BkBase.Flows.Definition;
-using BkBase.Flows.Graph;
 using BkBase.Flows.Operators;
 using BkBase.Flows.Records;
 
