@@ -123,7 +123,8 @@ public sealed class DirectoryCheckpointStore : ICheckpointStore
         {
             cancel.ThrowIfCancellationRequested();
             var next = Math.Max(Newest(folder, ".writer") + 1, least);
-            if (TryCreate(Path.Combine(folder, Name(next, ".writer"))))
+            // A number whose file a later writer has removed meanwhile could be created twice: only the newest counts.
+            if (TryCreate(Path.Combine(folder, Name(next, ".writer"))) && Newest(folder, ".writer") == next)
             {
                 DurableFile.SyncFolder(folder);
                 foreach (var file in Directory.EnumerateFiles(folder, "*.writer").Where(f => NumberOf(f) < next))
