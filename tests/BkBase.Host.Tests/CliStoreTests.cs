@@ -246,7 +246,13 @@ public sealed class CliStoreTests(CliStore store) : IClassFixture<CliStore>
         {
             const int Rows = 120_000;
             folder.Write("full.yaml", CliFlows.Lines("full"));
-            folder.Write("app.ndjson", [.. Enumerable.Range(0, Rows).Select(i => CliFlows.Line(CliFlows.Now - Rows + i, "message number " + i, cost: $"{i}"))]);
+            var random = new Random(1);
+            var text = new byte[60]; // random, so that the rows do not shrink to what is free
+            folder.Write("app.ndjson", [.. Enumerable.Range(0, Rows).Select(i =>
+            {
+                random.NextBytes(text);
+                return CliFlows.Line(CliFlows.Now - Rows + i, Convert.ToHexString(text), cost: $"{i}");
+            })]);
             var filler = Path.Combine(disk, "filler");
             await File.WriteAllBytesAsync(filler, new byte[37 << 20], TestContext.Current.CancellationToken);
             using var run = Cli.Start(folder.Path, ["run", "full.yaml", "--store", Path.Combine(disk, "data")]);
